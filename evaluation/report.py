@@ -1,0 +1,227 @@
+"""The evaluation report: what was measured, on which data, under which protocol, of which model.
+
+The file format is versioned (`worldmodel.report/1`); readers refuse any other. Numbers are finite or null: a metric
+that came out NaN is recorded with `value: null` and the problem in words, and what could not be measured at all is
+listed in `not_applicable` with its reason. A report that contradicts itself (a mean that is not the mean of its clips,
+a count that is not the count) does not parse. Standard library and pydantic only, so that a gate runs anywhere.
+"""
+
+import hashlib
+import json
+import math
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+REPORT_SCHEMA: Literal["worldmodel.report/1"] = "worldmodel.report/1"
+NEAREST = "nearest_context"
+ORACLE = "oracle_reprojection"
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, shortest float repr; NaN and infinity raise ValueError."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: Any) -> str:
+    """sha256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+class Record(BaseModel):
+    """Base of everything in a report or decision: frozen, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Interval(Record):
+    """A 95 % interval, in the unit of what it belongs to."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"interval: low {self.low} is above high {self.high}")
+        return self
+
+
+class Baseline(Record):
+    """A baseline's value on the same images, and the paired difference model - baseline, in the metric's unit."""
+
+    value: float
+    difference: float
+    difference_ci95: Interval | None
+
+
+class ClipValue(Record):
+    """A metric of one clip: the mean over its images, null when any of them came out NaN."""
+
+    clip_id: str
+    log_id: str
+    n_images: int = Field(ge=1)
+    value: float | None
+    baselines: dict[str, float] = {}
+
+
+class Metric(Record):
+    """One metric over one region of the images of a group: mean over images, then over clips.
+
+    `gap_closed` is (model - nearest) / (oracle - nearest), null without an oracle or where that is no better.
+    """
+
+    id: str
+    region: str
+    unit: str
+    direction: Literal["up", "down"]
+    value: float | None
+    problem: str | None = None
+    n_images: int
+    n_clips: int
+    n_logs: int
+    ci95: Interval | None
+    no_interval: str | None = None
+    baselines: dict[str, Baseline] = {}
+    gap_closed: float | None = None
+    per_clip: tuple[ClipValue, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        clips, name = self.per_clip, f"{self.id}[{self.region}]"
+        counts = (sum(c.n_images for c in clips), len({c.clip_id for c in clips}), len({c.log_id for c in clips}))
+        if counts != (self.n_images, self.n_clips, self.n_logs) or self.n_clips != len(clips):
+            raise ValueError(f"{name}: n_images, n_clips, n_logs are not those of per_clip {counts}")
+        values = [c.value for c in clips if c.value is not None]
+        if (self.value is None) == (self.problem is None) or (self.value is None) != (len(values) < len(clips)):
+            raise ValueError(f"{name}: a null value needs a problem and a null clip, and the other way round")
+        if self.value is not None and not _close(self.value, sum(value / len(values) for value in values)):
+            raise ValueError(f"{name}: value {self.value} is not the mean of its clips")
+        for key, baseline in self.baselines.items():
+            if self.value is None or not _close(self.value, baseline.value + baseline.difference):
+                raise ValueError(f"{name}: difference to {key} is not value - baseline")
+        return self
+
+
+class Group(Record):
+    """Clips of one source and split. `same_log`: training saw other frames of these logs, so no log is held out."""
+
+    source: str
+    split: str
+    same_log: bool
+    n_clips: int
+    n_logs: int
+    metrics: tuple[Metric, ...]
+    beats_baseline: bool | None
+    sentence: str
+
+    @model_validator(mode="after")
+    def _distinct_metrics(self) -> Self:
+        keys = [(m.id, m.region) for m in self.metrics]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"group {self.source}/{self.split}: a metric appears twice")
+        return self
+
+    def metric(self, metric_id: str, region: str = "all") -> Metric | None:
+        """The metric of this id and region, or None when the group does not have it."""
+        return next((m for m in self.metrics if (m.id, m.region) == (metric_id, region)), None)
+
+
+class ModelIdentity(Record):
+    """The model that was measured; `sha256` is the digest it is registered by."""
+
+    name: str
+    sha256: str
+
+
+class SourceFacts(Record):
+    """What the prepared data hold of one source, measured or not: clips and logs by split."""
+
+    name: str
+    clips: dict[str, int]
+    logs: dict[str, int]
+
+
+class DataIdentity(Record):
+    """`sha256` covers id, content digest, context and target frames of every measured clip."""
+
+    sha256: str
+    sources: tuple[SourceFacts, ...]
+
+
+class SourceProtocol(Record):
+    """How the clips of one source look to the metrics."""
+
+    cameras: tuple[str, ...]
+    n_frames: tuple[int, ...]
+    resolutions: tuple[str, ...]
+
+
+class Protocol(Record):
+    """Everything that must be equal before two reports' numbers may be compared."""
+
+    context_stride: int
+    targets: Literal["every frame that is not context"] = "every frame that is not context"
+    aggregation: Literal["image, clip, mean over clips"] = "image, clip, mean over clips"
+    metrics_version: int
+    sources: dict[str, SourceProtocol]
+
+
+class Statistics(Record):
+    """How the intervals were made."""
+
+    method: Literal["cluster bootstrap over logs, percentile 95 %"] = "cluster bootstrap over logs, percentile 95 %"
+    resamples: int
+    seed: int
+
+
+class Training(Record):
+    """Whether training did what training should: mean loss of the first and the last tenth of the logged steps."""
+
+    steps: int
+    loss_first_tenth: float | None
+    loss_last_tenth: float | None
+    loss_fell: bool
+    sentence: str
+
+
+class NotApplicable(Record):
+    """Something that could not be measured, and why."""
+
+    what: str
+    reason: str
+
+
+class Report(Record):
+    """One evaluation of one model."""
+
+    schema_version: Literal["worldmodel.report/1"] = REPORT_SCHEMA
+    model: ModelIdentity
+    data: DataIdentity
+    protocol: Protocol
+    protocol_fingerprint: str
+    statistics: Statistics
+    groups: tuple[Group, ...]
+    training: Training | None
+    beats_baseline: bool | None
+    summary: str
+    not_applicable: tuple[NotApplicable, ...] = ()
+
+    @model_validator(mode="after")
+    def _identity(self) -> Self:
+        if self.protocol_fingerprint != fingerprint(self.protocol):
+            raise ValueError("protocol_fingerprint is not the fingerprint of protocol")
+        keys = [(g.source, g.split, g.same_log) for g in self.groups]
+        if len(set(keys)) < len(keys):
+            raise ValueError("groups: a (source, split, same_log) appears twice")
+        return self
+
+    def group(self, source: str, split: str, same_log: bool = False) -> Group | None:
+        """The group of these clips, or None when none of them was measured."""
+        wanted = (source, split, same_log)
+        return next((g for g in self.groups if (g.source, g.split, g.same_log) == wanted), None)
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)

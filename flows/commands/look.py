@@ -1,0 +1,127 @@
+"""The commands that only look: `status`, `runs`, `show`, `doctor`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.cli import print_json
+from flows.commands.tables import coloured, links, print_outcome, runs_table, stages_table, when
+from flows.environment import apply_defaults, stage_environment, state_dir
+from flows.explain import explain
+from flows.git import find_checkout
+from flows.runs import RunRecord, Runs
+
+
+def _here() -> tuple[Path, Path]:
+    checkout = find_checkout(Path.cwd())
+    return checkout, state_dir(checkout)
+
+
+def _workspace(state: Path, record: RunRecord) -> Path:
+    return state / "workspaces" / record.key
+
+
+def list_runs(limit: int, *, as_json: bool) -> int:
+    """The newest runs."""
+    records = list(Runs(_here()[1]).newest_first())[:limit]
+    if as_json:
+        print_json([asdict(record) for record in records])
+    elif records:
+        Console(highlight=False).print(runs_table(records))
+    else:
+        print("no runs yet: worldmodel run")
+    return 0
+
+
+def show_run(name: str, *, why: bool, as_json: bool) -> int:
+    """One run, whole."""
+    _, state = _here()
+    runs = Runs(state)
+    record = runs.find(name)
+    reasons = explain(runs, record) if why else None
+    decision_file = runs.folder(record.run_id) / "decision.json"
+    workspace = _workspace(state, record)
+    if as_json:
+        decision = json.loads(decision_file.read_text()) if decision_file.is_file() else None
+        print_json({**asdict(record), "why": reasons, "decision": decision, "links": links(record, workspace)})
+        return 0
+    console = Console(highlight=False)
+    console.print(f"run [bold]{record.run_id}[/], started {when(record.started_at)}, snapshot {record.commit[:12]}")
+    console.print(stages_table(record, reasons))
+    print_outcome(console, record, workspace, _decision(decision_file))
+    return 0
+
+
+def _decision(path: Path) -> Any:
+    from evaluation.decision import Decision
+
+    return Decision.model_validate_json(path.read_text()) if path.is_file() else None
+
+
+def status(*, as_json: bool) -> int:
+    """Runs at work, stages out of date in the newest run's workspace, and the champion."""
+    _, state = _here()
+    apply_defaults(state)
+    records = list(Runs(state).newest_first())
+    at_work = [record for record in records if record.status == "running"]
+    found: dict[str, Any] = {
+        "at_work": [asdict(record) for record in at_work],
+        "newest": asdict(records[0]) if records else None,
+        "out_of_date": _out_of_date(state, records[0]) if records and not at_work else None,
+        "champion": _champion(state),
+        "state": str(state),
+    }
+    if as_json:
+        print_json(found)
+        return 0
+    console = Console(highlight=False)
+    for record in at_work:
+        console.print(f"at work  {record.run_id}, since {when(record.started_at)}: worldmodel cancel {record.run_id}")
+    if records:
+        console.print(f"newest   {records[0].run_id}: {coloured(records[0].status)} {records[0].decision or ''}")
+    else:
+        console.print("no runs yet: worldmodel run")
+    if found["out_of_date"]:
+        console.print(f"to do    {', '.join(found['out_of_date'])}: worldmodel run")
+    champion = found["champion"]
+    console.print(
+        f"champion version {champion['version']}, {champion['sha256'][:16]}" if champion else "champion none yet"
+    )
+    return 0
+
+
+def _out_of_date(state: Path, record: RunRecord) -> list[str]:
+    from flows.pipeline import stage_names, stale_stages
+
+    workspace = _workspace(state, record)
+    if not workspace.is_dir():
+        return []
+    stale = stale_stages(workspace, stage_environment(state))
+    return [name for name in stage_names(workspace) if name in stale]
+
+
+def _champion(state: Path) -> dict[str, Any] | None:
+    import os
+
+    if os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{state / 'mlflow.db'}" and not (state / "mlflow.db").exists():
+        return None  # asking would create it
+    from flows import registry
+    from flows.tracking import connect
+
+    found = registry.champion(connect())
+    return None if found is None else asdict(found)
+
+
+def run_doctor(*, as_json: bool) -> int:
+    """The checks of `flows.doctor`; 1 when one fails."""
+    from flows.doctor import checks_table, diagnose
+
+    checks = diagnose()
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        Console(highlight=False).print(checks_table(checks))
+    return int(any(check.status == "fail" for check in checks))

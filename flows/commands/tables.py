@@ -1,0 +1,97 @@
+"""What commands print for people; 80 columns."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.runs import RunRecord
+
+if TYPE_CHECKING:
+    from evaluation.decision import Decision
+
+_COLOURS = {
+    "promoted": "green",
+    "already_champion": "green",
+    "stopped_early": "cyan",
+    "running": "cyan",
+    "refused": "yellow",
+    "cancelled": "yellow",
+    "failed": "red",
+    "killed": "red",
+}
+
+
+def coloured(status: str) -> str:
+    """A status in its colour."""
+    return f"[{_COLOURS[status]}]{status.replace('_', ' ')}[/]"
+
+
+def print_outcome(console: Console, record: RunRecord, workspace: Path, decision: "Decision | None") -> None:
+    """How a run ended: metrics, rules, verdict and links."""
+    from evaluation.report import Report
+    from evaluation.tables import decision_table, report_table
+
+    report = workspace / "artifacts" / "evaluate" / "report.json"
+    if record.decision and report.is_file():
+        console.print(report_table(Report.model_validate_json(report.read_text())))
+    if decision is not None and decision.rules:
+        console.print(decision_table(decision))
+    console.print(f"[bold]{coloured(record.status)}[/] {record.decision or record.error or ''}")
+    if record.model:
+        console.print(f"model {record.model['name']} version {record.model['version']}, {record.model['sha256'][:16]}")
+    for name, link in links(record, workspace).items():
+        console.print(f"{name:<9} {link}", soft_wrap=True)
+
+
+def links(record: RunRecord, workspace: Path) -> dict[str, str]:
+    """Where to look at a run."""
+    found = dict(record.links)
+    pictures = workspace / "artifacts" / "evaluate" / "pictures"
+    if pictures.is_dir():
+        found["pictures"] = str(pictures)
+    found["logs"] = str(workspace / "run")
+    found["record"] = f"git show refs/worldmodel/runs/{record.run_id}:dvc.lock"
+    return found
+
+
+def overhead_line(record: RunRecord) -> str:
+    """The time that no stage worked, part by part."""
+    total = sum(record.overhead_s.values())
+    parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in record.overhead_s.items())
+    return f"outside the stages {total:.1f} s: {parts}"
+
+
+def runs_table(records: list[RunRecord]) -> Table:
+    """Runs, newest first."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("run", "status", "profile", "data", "stages ran", "minutes"):
+        table.add_column(column, no_wrap=column == "run")
+    for record in records:
+        ran = [name for name, facts in record.stages.items() if facts["outcome"] == "ran"]
+        minutes = f"{(record.ended_at - record.started_at) / 60:.1f}" if record.ended_at else ""
+        sources = ", ".join(source["name"] for source in record.sources)
+        counts = f"{len(ran)} of {len(record.stages)}"
+        table.add_row(record.run_id, coloured(record.status), record.profile, sources, counts, minutes)
+    return table
+
+
+def stages_table(record: RunRecord, reasons: dict[str, list[str]] | None) -> Table:
+    """The stages of a run; with `reasons`, why each ran or did not."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("outcome")
+    table.add_column("seconds", justify="right")
+    if reasons is not None:
+        table.add_column("what changed since the run before")
+    for name, facts in record.stages.items():
+        row = [name, facts["outcome"], f"{facts['seconds']:.1f}"]
+        table.add_row(*row, *(["\n".join(reasons[name]) or "nothing"] if reasons is not None else []))
+    return table
+
+
+def when(seconds: float) -> str:
+    """A moment in local time."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

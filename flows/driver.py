@@ -1,0 +1,190 @@
+"""The driver of one lifecycle run: everything between the command and Prefect, which orders and retries what is here.
+
+It brings stages up to date one by one, mirrors them to MLflow, has the gate decide, registers and promotes. It is the
+only writer of the run's record. `flows.opening` makes one.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.decision import Decision, GateContext
+from evaluation.gate import decide
+from evaluation.report import Report
+from flows import registry
+from flows.inputs import resume_directory
+from flows.manifest import digest, read_manifest
+from flows.params import read_params
+from flows.pipeline import StageRun, lock_entries, run_stage
+from flows.profile import read_profile
+from flows.reporter import Reporter
+from flows.runs import RunRecord, Runs
+from flows.stage import PROGRESS_FILE, write_json
+from flows.tracking import Tracker
+from flows.workspace import Snapshot, record
+from worldmodel.errors import RegistryError
+
+MODEL_STAGE, REPORT_STAGE = "train_worldrec", "evaluate"
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: see `worldmodel run --help`."""
+
+    profile: str = "tiny"
+    data: tuple[str, ...] = ("synthetic",)
+    until: str | None = None
+    force: str | None = None
+
+
+@dataclass
+class Driver:
+    """One opened run.
+
+    Attributes:
+        stages: those to bring up to date, in order.
+        stale: those that DVC found out of date when the run opened.
+    """
+
+    checkout: Path
+    state: Path
+    request: Request
+    snapshot: Snapshot
+    workspace: Path
+    record: RunRecord
+    runs: Runs
+    reporter: Reporter
+    tracker: Tracker
+    stages: list[str]
+    stale: set[str]
+    environment: dict[str, str]
+    decision: Decision | None = None
+    _upstream_ran: bool = False
+
+    def bring_up_to_date(self, stage: str) -> StageRun:
+        """Runs a stage if DVC says so, mirrors it, and notes it in the record.
+
+        Raises:
+            Preempted, StageError: see `flows.pipeline.run_stage`.
+        """
+        force = self.request.force == stage
+        if not (force or self._upstream_ran or stage in self.stale):
+            result = StageRun(stage, "cached", 0.0)
+        else:
+            result = self._run(stage, force)
+        self._upstream_ran |= result.outcome == "ran"
+        entry = lock_entries(self.workspace / "dvc.lock")[stage]
+        facts: dict[str, Any] = {
+            "outcome": result.outcome,
+            "seconds": round(result.seconds, 2),
+            "digest": digest(entry),
+        }
+        if result.outcome != "ran":
+            facts["made_by_run"] = self.tracker.cached(stage, entry)
+        self.record.stages[stage] = facts
+        self.runs.save(self.record)
+        self.reporter.stage_done(result)
+        return result
+
+    def _run(self, stage: str, force: bool) -> StageRun:
+        run_dir = self.workspace / "run" / stage
+        (run_dir / PROGRESS_FILE).unlink(missing_ok=True)
+        params = read_params(self.workspace / "params.yaml")
+        mirror = self.tracker.stage(stage, {key: params[key] for key in ("seed", "threads", stage)}, run_dir)
+        self.reporter.stage_started(stage)
+
+        def poll() -> None:
+            mirror.poll()
+            self.reporter.stage_progress(stage, read_progress(run_dir))
+
+        try:
+            result = run_stage(self.workspace, stage, self.environment, poll, force=force)
+        except BaseException as error:
+            mirror.close(type(error).__name__)
+            raise
+        shutil.rmtree(resume_directory(self.workspace, stage), ignore_errors=True)  # dvc.lock holds the stage now
+        entry = lock_entries(self.workspace / "dvc.lock")[stage]
+        mirror.close(result.outcome, entry, self.workspace / "artifacts" / stage)
+        return result
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run goes as far as the gate."""
+        return REPORT_STAGE in self.stages
+
+    def model_sha256(self) -> str:
+        """Digest of the trained weights, from the manifest of the stage that wrote them."""
+        manifest = read_manifest(self.workspace / "artifacts" / MODEL_STAGE)
+        return str(manifest["files"][MODEL_FILE]["sha256"])
+
+    def report(self) -> Report:
+        """The evaluation of this run's model."""
+        return Report.model_validate_json((self.workspace / "artifacts" / REPORT_STAGE / "report.json").read_text())
+
+    def register(self) -> str:
+        """Registers the model, or finds it registered; returns its version.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+        """
+        client, parent = self._mlflow()
+        self.tracker.log_artifacts(self.workspace / "artifacts" / REPORT_STAGE, REPORT_STAGE)
+        version = registry.register(
+            client, self.model_sha256(), self.workspace, parent, registry.version_tags(self.record)
+        )
+        self.record.model = {"name": registry.MODEL_NAME, "version": version, "sha256": self.model_sha256()}
+        self.runs.save(self.record)
+        return version
+
+    def decide(self) -> tuple[Decision, str | None]:
+        """Lets the gate decide, and keeps the decision; returns it with the champion's version that it saw."""
+        client, _ = self._mlflow()
+        serving = registry.champion(client)
+        context = GateContext(
+            candidate_sha256=self.model_sha256(),
+            champion_sha256=None if serving is None else serving.sha256,
+            dirty=self.record.dirty,
+        )
+        champion_report = None if serving is None else registry.champion_report(client, serving)
+        limits = read_profile(self.workspace / "params.yaml").gate
+        self.decision = decide(self.report(), champion_report, limits, context)
+        folder = self.runs.folder(self.record.run_id)
+        write_json(folder / "decision.json", self.decision.model_dump(mode="json"))
+        self.record.decision = self.decision.summary
+        self.runs.save(self.record)
+        return self.decision, None if serving is None else serving.version
+
+    def promote(self, version: str, expected: str | None) -> None:
+        """Moves the alias `champion` to `version`, if it still stands at `expected`."""
+        registry.promote(self._mlflow()[0], self.state, version, expected)
+
+    def publish(self) -> None:
+        """Copies the decision to MLflow, and `dvc.lock` to the run's folder and git ref."""
+        folder = self.runs.folder(self.record.run_id)
+        lock = self.workspace / "dvc.lock"
+        if lock.is_file():
+            (folder / "dvc.lock").write_bytes(lock.read_bytes())
+        self.record.commit = record(self.checkout, self.record.run_id, self.snapshot, lock)
+        if self.decision is not None and self.tracker.client is not None:
+            self.tracker.log_artifacts(folder / "decision.json")
+
+    def _mlflow(self) -> tuple[Any, str]:
+        if self.tracker.client is None or self.tracker.parent is None:
+            raise RegistryError(
+                "MLflow does not answer, so the model cannot be registered",
+                got=os.environ.get("MLFLOW_TRACKING_URI", ""),
+                fix="start it (worldmodel up) or unset MLFLOW_TRACKING_URI; then run again, finished stages stay",
+            )
+        return self.tracker.client, self.tracker.parent
+
+
+def read_progress(run_dir: Path) -> dict[str, Any] | None:
+    """How far a stage says it is: done, total and unit; None before it said anything."""
+    try:
+        return dict(json.loads((run_dir / PROGRESS_FILE).read_text()))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,179 @@
+"""Registration and promotion in the MLflow model registry.
+
+A version is keyed by the digest of the weights: registering the same weights again finds the version that is there.
+An alias says who serves: `challenger` is the newest proposed, `champion` moves only by compare-and-set under a lock.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from evaluation.report import Report
+from worldmodel.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+MODEL_NAME = "worldmodel"
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST_TAG, REPORT_RUN_TAG = "worldmodel.model_sha256", "worldmodel.report_run"
+REPORT_ARTIFACT = "evaluate/report.json"
+_SERVING_PACKAGES = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves, the digest of its weights, and the MLflow run that holds its report."""
+
+    version: str
+    sha256: str
+    report_run: str
+
+
+def champion(client: "MlflowClient") -> Champion | None:
+    """The version under the alias `champion`, or None when there is none yet."""
+    found = _by_alias(client, CHAMPION)
+    if found is None:
+        return None
+    tags = found.tags
+    return Champion(str(found.version), tags.get(DIGEST_TAG, ""), tags.get(REPORT_RUN_TAG) or str(found.run_id))
+
+
+def champion_report(client: "MlflowClient", serving: Champion) -> Report | None:
+    """The champion's own report, or None when its run no longer has a readable one (the gate then refuses)."""
+    from mlflow.exceptions import MlflowException
+    from pydantic import ValidationError
+
+    with TemporaryDirectory() as scratch:
+        try:
+            path = client.download_artifacts(serving.report_run, REPORT_ARTIFACT, scratch)
+            return Report.model_validate_json(Path(path).read_text())
+        except (MlflowException, OSError, ValidationError):
+            return None
+
+
+def register(client: "MlflowClient", sha256: str, workspace: Path, run_id: str, tags: dict[str, str]) -> str:
+    """The version of these weights, made if it is not there, under the alias `challenger`; returns its number.
+
+    The model is packed from the workspace: its weights, `flows/serving.py` and the package `worldmodel` as they were
+    there.
+
+    Raises:
+        RegistryError: the registry cannot be written.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = find_version(client, sha256)
+        if version is None:
+            version = _create_version(client, sha256, workspace, run_id, tags)
+        if version != _alias_version(client, CHAMPION):
+            client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+    except MlflowException as error:
+        raise RegistryError(
+            "the model could not be registered", got=str(error)[:500], fix="worldmodel doctor; then run again"
+        ) from error
+    return version
+
+
+def find_version(client: "MlflowClient", sha256: str) -> str | None:
+    """The number of the version with these weights, or None."""
+    query = f"name = '{MODEL_NAME}' and tags.`{DIGEST_TAG}` = '{sha256}'"
+    found = client.search_model_versions(query, max_results=1)
+    return str(found[0].version) if found else None
+
+
+def promote(client: "MlflowClient", state: Path, version: str, expected: str | None) -> None:
+    """Moves `champion` to `version`, if it still stands where the decision saw it.
+
+    Raises:
+        RegistryError: somebody else moved it since, or holds the lock for long.
+    """
+    with promotion_lock(state):
+        serving = _alias_version(client, CHAMPION)
+        if serving != expected:
+            raise RegistryError(
+                f"the champion of {MODEL_NAME} changed while this run decided",
+                expected=f"version {expected or 'none'}",
+                got=f"version {serving or 'none'}",
+                fix="run again: the gate then compares with the new champion",
+            )
+        client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
+        if _alias_version(client, CHALLENGER) == version:
+            client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
+
+
+@contextmanager
+def promotion_lock(state: Path) -> Iterator[None]:
+    """One promotion at a time among the runs of one state directory."""
+    path = state / "promote.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=60):
+            yield
+    except Timeout:
+        raise RegistryError(f"{path}: another promotion holds the lock", fix="wait for it, then run again") from None
+
+
+def _create_version(client: "MlflowClient", sha256: str, workspace: Path, run_id: str, tags: dict[str, str]) -> str:
+    from mlflow.exceptions import MlflowException
+
+    model_id = _log_model(workspace, run_id)
+    try:
+        client.create_registered_model(MODEL_NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    all_tags = {**tags, DIGEST_TAG: sha256, REPORT_RUN_TAG: run_id, "worldmodel.model_id": model_id}
+    version = client.create_model_version(MODEL_NAME, f"models:/{model_id}", run_id, tags=all_tags)
+    return str(version.version)
+
+
+def _log_model(workspace: Path, run_id: str) -> str:
+    from importlib.metadata import version
+
+    import mlflow
+
+    with mlflow.start_run(run_id=run_id, nested=True):
+        info = mlflow.pyfunc.log_model(
+            name=MODEL_NAME,
+            python_model=str(workspace / "flows" / "serving.py"),
+            artifacts={"worldrec": str(workspace / "artifacts" / "train_worldrec")},
+            code_paths=[str(workspace / "worldmodel")],
+            pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _SERVING_PACKAGES],
+            metadata={"worldmodel": json.dumps({"stage": "train_worldrec"})},
+        )
+    return str(info.model_id)
+
+
+def _alias_version(client: "MlflowClient", alias: str) -> str | None:
+    found = _by_alias(client, alias)
+    return None if found is None else str(found.version)
+
+
+def _by_alias(client: "MlflowClient", alias: str) -> "ModelVersion | None":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(MODEL_NAME, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def version_tags(record: Any) -> dict[str, str]:
+    """What a version says of where it came from."""
+    return {
+        "worldmodel.run_id": record.run_id,
+        "worldmodel.commit": record.commit,
+        "worldmodel.dirty": str(record.dirty).lower(),
+        "worldmodel.profile": record.profile,
+    }

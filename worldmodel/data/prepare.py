@@ -1,0 +1,211 @@
+"""Logs to shards: reads every log once, splits by log, writes tar shards and their manifest.
+
+Each log becomes a part in the resume directory (parallel, and kept if the process is killed); shards are then put
+together from parts in a fixed order. So the output depends neither on the number of workers nor on interruptions.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, cast
+
+from worldmodel.data.atomic import atomic_file
+from worldmodel.data.clip_checks import check_name
+from worldmodel.data.config import PrepareConfig
+from worldmodel.data.manifest import MANIFEST_NAME, SPLITS, ClipRow, Split, write_manifest
+from worldmodel.data.parts import PartClip, is_finished, read_part, write_part
+from worldmodel.data.pool import run_jobs
+from worldmodel.data.protocol import target_frames
+from worldmodel.data.schema import SCHEMA_VERSION
+from worldmodel.data.shards import SHARD_DIRECTORY, write_shard
+from worldmodel.data.sources import SOURCES_VERSION, Source
+from worldmodel.data.splits import assign_splits
+from worldmodel.errors import DataError, StageError, WorldModelError
+
+SOURCES_NAME = "sources.json"
+NOT_INCLUDED_NAME = "not_included.json"
+_LACKING = ("poses", "depth", "sky", "dynamic", "points", "boxes", "layout", "text")
+_SAME_LOG_LEFT_OUT = "a source with one usable log cannot be split by log, and prepare.same_log is leave_out"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How the caller follows the work and ends it.
+
+    Attributes:
+        progress: told (logs done, logs in all) after each log.
+        should_stop: asked between logs.
+    """
+
+    progress: Callable[[int, int], None] = lambda done, total: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class _Log:
+    """One log to read; travels to a worker process."""
+
+    source: Source
+    log_id: str
+    part: Path
+
+
+@dataclass
+class _Selection:
+    """Clips that go into shards with their splits, and logs that do not with the reason."""
+
+    clips: list[tuple[PartClip, Split, list[int]]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
+
+
+def prepare(
+    sources: Sequence[Source], config: PrepareConfig, seed: int, out: Path, resume_dir: Path, watch: Watch | None = None
+) -> None:
+    """Writes shards/, clips.parquet, sources.json and not_included.json.
+
+    Args:
+        sources: where logs come from; opened with the same config and seed.
+        config: image size, splits, shards, what to do with a broken log.
+        seed: of the splits.
+        out: an empty directory.
+        resume_dir: keeps finished logs; a second call with the same arguments goes on from there.
+        watch: progress and stop callbacks.
+
+    Raises:
+        DataError: a broken log (if `on_broken_log` is fail), ids used twice, no usable log, damaged resume state.
+        WorkspaceError: the disk is full.
+        Preempted: `should_stop` said so; finished logs are kept.
+    """
+    key = _resume_key(sources, config, seed)
+    logs = [_Log(s, log_id, resume_dir / key / log_id) for s in sources for log_id in s.log_ids()]
+    for log in logs:
+        check_name(f"log id {log.log_id}", log.log_id)
+    _refuse_double_ids("log", [log.log_id for log in logs])
+    broken = _read_logs(logs, config, watch or Watch())
+    selection = _select(logs, broken, config, seed)
+    _refuse_double_ids("clip", [clip.description["clip_id"] for clip, _, _ in selection.clips])
+    if not selection.clips:
+        reasons = "; ".join(f"{entry['log_id']}: {entry['reason']}" for entry in selection.left_out)
+        raise DataError("no log can be used", expected="at least one clip", got=reasons or "no log at all")
+    rows = _write_shards(out / SHARD_DIRECTORY, selection, config.clips_per_shard)
+    write_manifest(out / MANIFEST_NAME, rows)
+    origin = [{"name": source.name, "digest": source.digest()} for source in sources]
+    _write_json(out / SOURCES_NAME, {"version": SOURCES_VERSION, "sources": origin})
+    _write_json(out / NOT_INCLUDED_NAME, {"logs": selection.left_out, "clips_without": _clips_without(rows)})
+
+
+def _resume_key(sources: Sequence[Source], config: PrepareConfig, seed: int) -> str:
+    """Names the directory of parts: parts of other settings or data are never mixed in."""
+    settings = config.model_dump_json(exclude={"workers"})
+    content = [SCHEMA_VERSION, settings, seed, [(source.name, source.digest()) for source in sources]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _refuse_double_ids(what: str, ids: Sequence[str]) -> None:
+    doubles = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+    if doubles:
+        raise DataError(f"{what} ids are used twice", expected="ids unique over all sources", got=", ".join(doubles))
+
+
+def _read_logs(logs: Sequence[_Log], config: PrepareConfig, watch: Watch) -> dict[str, str]:
+    """Makes the parts that are missing; the reasons of logs that are broken, by log id."""
+    missing = [log for log in logs if not is_finished(log.part)]
+    done, broken = len(logs) - len(missing), {}
+    watch.progress(done, len(logs))
+    for log, failure in run_jobs(_read_log, missing, config.workers, watch.should_stop):
+        if failure is not None:
+            if config.on_broken_log == "fail":
+                raise failure
+            broken[log.log_id] = " ".join(str(failure).split())
+        done += 1
+        watch.progress(done, len(logs))
+    return broken
+
+
+def _read_log(log: _Log) -> DataError | None:
+    """Turns one log into a part; the error that says why it cannot be used."""
+    try:
+        clips = log.source.read_log(log.log_id)
+        for clip in clips:
+            if (clip.log_id, clip.source) != (log.log_id, log.source.name):
+                expected, got = f"log {log.log_id} of {log.source.name}", f"log {clip.log_id} of {clip.source}"
+                raise DataError(f"clip {clip.clip_id} names another log", expected=expected, got=got)
+        if not clips:
+            raise DataError(f"log {log.log_id} has no clips", expected="at least one")
+        write_part(log.part, clips)
+    except DataError as error:
+        return DataError(f"log {log.log_id}: {error.what}", expected=error.expected, got=error.got, fix=error.fix)
+    except WorldModelError:
+        raise
+    except Exception as error:
+        raise StageError(f"reading log {log.log_id} failed: {type(error).__name__}: {error}") from error
+    return None
+
+
+def _select(logs: Sequence[_Log], broken: Mapping[str, str], config: PrepareConfig, seed: int) -> _Selection:
+    """Splits the usable logs of each source; clips come out by split, then in the order of sources and logs."""
+    selection = _Selection()
+    for name, group in groupby(logs, key=lambda log: log.source.name):
+        of_source = list(group)
+        reasons = {log.log_id: broken[log.log_id] for log in of_source if log.log_id in broken}
+        usable = [log for log in of_source if log.log_id not in broken]
+        same_log = len(usable) == 1
+        if same_log and config.same_log == "leave_out":
+            reasons[usable.pop().log_id] = _SAME_LOG_LEFT_OUT
+        splits = assign_splits([log.log_id for log in usable], config.split, seed)
+        for log in usable:
+            for clip in read_part(log.part):
+                held_out = _held_out(clip.description["n_frames"], config.context_stride) if same_log else []
+                selection.clips.append((clip, splits[log.log_id], held_out))
+        selection.left_out += [{"source": name, "log_id": log_id, "reason": why} for log_id, why in reasons.items()]
+    selection.clips.sort(key=lambda entry: SPLITS.index(entry[1]))
+    return selection
+
+
+def _held_out(n_frames: int, stride: int) -> list[int]:
+    """Frames that no training may read, where only frames can be held out; a single frame cannot be split."""
+    return list(target_frames(n_frames, stride)) if n_frames > 1 else []
+
+
+def _write_shards(directory: Path, selection: _Selection, clips_per_shard: int) -> list[ClipRow]:
+    rows: list[ClipRow] = []
+    n_shards = 0
+    for _, group in groupby(selection.clips, key=lambda entry: entry[1]):
+        of_split = iter(group)
+        while batch := list(islice(of_split, clips_per_shard)):
+            name = f"shard-{n_shards:05d}.tar"
+            offsets = write_shard(directory / name, (clip.read() for clip, _, _ in batch))
+            for (clip, split, held_out), offset in zip(batch, offsets, strict=True):
+                rows.append(_row(clip, split, held_out, name, offset))
+            n_shards += 1
+    return rows
+
+
+def _row(clip: PartClip, split: Split, held_out: list[int], shard: str, offset: int) -> ClipRow:
+    return {
+        **clip.description,
+        "split": split,
+        "heldout_frames": held_out,
+        "shard": shard,
+        "offset": offset,
+        "byte_size": clip.byte_size,
+        "sha256": clip.sha256,
+    }
+
+
+def _clips_without(rows: Sequence[ClipRow]) -> dict[str, dict[str, int]]:
+    """By source: what clips lack, and how many of them do."""
+    counts: dict[str, dict[str, int]] = {row["source"]: {} for row in rows}
+    for row in rows:
+        for what in _LACKING:
+            if not cast(Mapping[str, object], row)[f"has_{what}"]:
+                counts[row["source"]][what] = counts[row["source"]].get(what, 0) + 1
+    return counts
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with atomic_file(path) as file:
+        file.write((json.dumps(content, indent=2, sort_keys=True) + "\n").encode())

@@ -1,0 +1,36 @@
+"""Which logs train, which tune and which measure: by log, never by frame.
+
+Logs of a source are ranked by a hash of (seed, log id), and the ranking is cut: test first, then val, the rest trains.
+So the split of a log depends on chance alone, and adding logs moves only those next to a cut.
+
+Few logs: with three or more, every split with a share gets at least one. With two, one trains and one measures (test;
+val if test has no share), because a model chosen on the log that measures it would be worth little. A single log
+trains, and the frames that must not be read are for `heldout_frames` to say.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from worldmodel.data.config import SplitFractions
+from worldmodel.data.manifest import Split
+
+
+def assign_splits(log_ids: Sequence[str], fractions: SplitFractions, seed: int) -> dict[str, Split]:
+    """The split of every log of one source."""
+    ranked = sorted(log_ids, key=lambda log_id: hashlib.sha256(f"{seed}:{log_id}".encode()).digest())
+    n_test, n_val = _held_out_counts(len(ranked), fractions)
+    splits: dict[str, Split] = {}
+    for rank, log_id in enumerate(ranked):
+        splits[log_id] = "test" if rank < n_test else "val" if rank < n_test + n_val else "train"
+    return splits
+
+
+def _held_out_counts(n_logs: int, fractions: SplitFractions) -> tuple[int, int]:
+    """Logs for test and for val; at least one log is left to train."""
+    if n_logs < 2:
+        return 0, 0
+    n_test = max(1, round(n_logs * fractions.test)) if fractions.test else 0
+    n_val = max(1, round(n_logs * fractions.val)) if fractions.val else 0
+    while n_test + n_val >= n_logs:
+        n_test, n_val = (n_test, n_val - 1) if n_val >= n_test else (n_test - 1, n_val)
+    return n_test, n_val
