@@ -162,7 +162,7 @@ def _over_baseline(report: Report, limit: BaselineMargin, source: str, split: st
     gain, interval = _better(baseline.difference, metric), baseline.difference_ci95
     worst = None if interval is None else min(_better(interval.low, metric), _better(interval.high, metric))
     holds = gain >= limit.margin and (worst is None or worst > 0)
-    known = "no interval" if worst is None else f"95 % interval from {_say(worst, metric, '+')}"
+    known = metric.no_interval or "no interval" if worst is None else f"95 % interval from {_say(worst, metric, '+')}"
     sentence = (
         f"{_name(limit)} on {source} is {_say(gain, metric, '+')} better than {limit.baseline} ({known}), and must be "
         f"{_say(limit.margin, metric, '+')} better, surely above 0"

@@ -13,12 +13,11 @@ BASELINES = (NEAREST, ORACLE)
 
 
 def group_clips(scores: Sequence[ClipScores], statistics: Statistics) -> list[Group]:
-    """Groups by (source, split, same log), sorted; clips keep their order."""
-    keys = sorted({(s.entry.source, s.entry.split, s.entry.same_log) for s in scores})
-    return [
-        _group([s for s in scores if (s.entry.source, s.entry.split, s.entry.same_log) == key], statistics)
-        for key in keys
-    ]
+    """Groups by (source, split, same log), held-out ones first; clips keep their order."""
+    found: dict[tuple[bool, str, str], list[ClipScores]] = {}
+    for clip in scores:
+        found.setdefault((clip.entry.same_log, clip.entry.source, clip.entry.split), []).append(clip)
+    return [_group(found[key], statistics) for key in sorted(found)]
 
 
 def not_applicable(scores: Sequence[ClipScores]) -> list[NotApplicable]:

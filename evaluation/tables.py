@@ -56,8 +56,8 @@ def _group_table(group: Group, regions: tuple[str, ...]) -> "Table":
     from rich import box
     from rich.table import Table
 
-    log = " same log" if group.same_log else ""
-    title = f"{group.source} {group.split}{log}: {group.n_clips} clips, {group.n_logs} logs"
+    split = "same log" if group.same_log else f"{group.split} split"
+    title = f"{group.source}, {split}: {_count(group.n_clips, 'clip')}, {_count(group.n_logs, 'log')}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, width=80)
     for column in ("metric", "value", "95 % interval", "nearest", "oracle", "gap"):
         table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
@@ -85,6 +85,10 @@ def _rows(group: Group, regions: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _baseline(baseline: Baseline | None, metric: Metric) -> str:
     return "-" if baseline is None else _number(baseline.value, metric)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _number(value: float, metric: Metric) -> str:

@@ -1,6 +1,6 @@
 """Which first-party files a stage's code consists of: what `dvc.yaml` must name for DVC to see every change.
 
-`python -m flows.closure` writes the lists into `dvc.yaml` (`make deps`); a contract test refuses a list that is not exact.
+`python -m flows.closure` writes the lists into `dvc.yaml` (`make deps`); a test refuses a list that is not exact.
 Imports inside functions count; imports by computed name do not exist here.
 """
 

@@ -17,9 +17,9 @@ from evaluation.report import Report
 from flows import registry
 from flows.inputs import resume_directory
 from flows.manifest import digest, read_manifest
-from flows.params import read_params
+from flows.params import PARAMS_FILE, read_params
 from flows.pipeline import StageRun, lock_entries, run_stage
-from flows.profile import read_profile
+from flows.profile import Profile, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
 from flows.stage import PROGRESS_FILE, write_json
@@ -93,7 +93,7 @@ class Driver:
     def _run(self, stage: str, force: bool) -> StageRun:
         run_dir = self.workspace / "run" / stage
         (run_dir / PROGRESS_FILE).unlink(missing_ok=True)
-        params = read_params(self.workspace / "params.yaml")
+        params = read_params(self.workspace / PARAMS_FILE)
         mirror = self.tracker.stage(stage, {key: params[key] for key in ("seed", "threads", stage)}, run_dir)
         self.reporter.stage_started(stage)
 
@@ -116,6 +116,10 @@ class Driver:
         """Whether the run goes as far as the gate."""
         return REPORT_STAGE in self.stages
 
+    def profile(self) -> Profile:
+        """The run's checked params."""
+        return read_profile(self.workspace / PARAMS_FILE)
+
     def model_sha256(self) -> str:
         """Digest of the trained weights, from the manifest of the stage that wrote them."""
         manifest = read_manifest(self.workspace / "artifacts" / MODEL_STAGE)
@@ -133,25 +137,25 @@ class Driver:
         """
         client, parent = self._mlflow()
         self.tracker.log_artifacts(self.workspace / "artifacts" / REPORT_STAGE, REPORT_STAGE)
-        version = registry.register(
-            client, self.model_sha256(), self.workspace, parent, registry.version_tags(self.record)
-        )
-        self.record.model = {"name": registry.MODEL_NAME, "version": version, "sha256": self.model_sha256()}
+        name, sha256 = self.profile().register_.model, self.model_sha256()
+        tags = registry.version_tags(self.record)
+        version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
+        self.record.model = {"name": name, "version": version, "sha256": sha256}
         self.runs.save(self.record)
         return version
 
     def decide(self) -> tuple[Decision, str | None]:
         """Lets the gate decide, and keeps the decision; returns it with the champion's version that it saw."""
         client, _ = self._mlflow()
-        serving = registry.champion(client)
+        profile = self.profile()
+        serving = registry.champion(client, profile.register_.model)
         context = GateContext(
             candidate_sha256=self.model_sha256(),
             champion_sha256=None if serving is None else serving.sha256,
             dirty=self.record.dirty,
         )
         champion_report = None if serving is None else registry.champion_report(client, serving)
-        limits = read_profile(self.workspace / "params.yaml").gate
-        self.decision = decide(self.report(), champion_report, limits, context)
+        self.decision = decide(self.report(), champion_report, profile.gate, context)
         folder = self.runs.folder(self.record.run_id)
         write_json(folder / "decision.json", self.decision.model_dump(mode="json"))
         self.record.decision = self.decision.summary
@@ -160,7 +164,7 @@ class Driver:
 
     def promote(self, version: str, expected: str | None) -> None:
         """Moves the alias `champion` to `version`, if it still stands at `expected`."""
-        registry.promote(self._mlflow()[0], self.state, version, expected)
+        registry.promote(self._mlflow()[0], self.state, self.profile().register_.model, version, expected)
 
     def publish(self) -> None:
         """Copies the decision to MLflow, and `dvc.lock` to the run's folder and git ref."""

@@ -33,7 +33,7 @@ def defaults(state: Path) -> dict[str, str]:
         **telemetry_off(),
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
         "PREFECT_HOME": str(state / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the run says what happened; logs go to the server
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         STATE_VARIABLE: str(state),

@@ -14,6 +14,8 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.states import Completed
 from prefect.tasks import Task
 
@@ -27,6 +29,7 @@ from flows.runs import RunRecord, Status
 from worldmodel.errors import Preempted
 
 EXIT_PROMOTED, EXIT_FAILED, EXIT_REFUSED = 0, 1, 3
+STATUS: dict[str, Status] = {"promote": "promoted", "refuse": "refused", "already_champion": "already_champion"}
 RETRY_DELAYS_S = [2, 30, 120]
 
 _driver: ContextVar[Driver] = ContextVar("driver")
@@ -123,6 +126,8 @@ def run_with(driver: Driver) -> None:
         lifecycle(request.profile, request.data, request.until, request.force)
     finally:
         _driver.reset(token)
+        for worker in (APILogWorker, EventsWorker):  # their server may stop right after
+            worker.drain_all(timeout=10)
 
 
 def _lifecycle(driver: Driver) -> RunRecord:
@@ -136,14 +141,13 @@ def _lifecycle(driver: Driver) -> RunRecord:
     if decision.verdict == "promote":
         promote(version, champion)
     _link(driver)
-    status: Status = {"promote": "promoted", "refuse": "refused", "already_champion": "already_champion"}[
-        decision.verdict
-    ]
-    driver.runs.finish(driver.record, status, EXIT_REFUSED if decision.verdict == "refuse" else EXIT_PROMOTED)
+    driver.runs.finish(
+        driver.record, STATUS[decision.verdict], EXIT_REFUSED if decision.verdict == "refuse" else EXIT_PROMOTED
+    )
     return driver.record
 
 
 def _link(driver: Driver) -> None:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http") and driver.tracker.parent:
-        create_link_artifact(f"{uri.rstrip('/')}/#/runs/{driver.tracker.parent}", "mlflow", link_text="MLflow run")
+        create_link_artifact(f"{uri.rstrip('/')}/#/runs/{driver.tracker.parent}", link_text="MLflow run", key="mlflow")

@@ -47,15 +47,31 @@ def check(config: type[Config], value: Any, where: str) -> Config:
 
 
 def _explain(config: type[BaseModel], error: ValidationError, where: str) -> ParamsError:
-    lines, unknown = [], False
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "(section)"
-        unknown |= problem["type"] == "extra_forbidden"
-        lines.append(f"{key}: {problem['msg']}, got {problem['input']!r:.80}")
-    known = ", ".join(config.model_fields)
+    problems = error.errors()
+    got = [f"{_dotted(p['loc'])}: {p['msg']}, got {p['input']!r:.80}" for p in problems]
+    owners = {_owner(config, p["loc"]): _dotted(p["loc"][:-1]) for p in problems}
+    known = [f"{path} has {', '.join(_keys(owner))}" for owner, path in owners.items()]
     return ParamsError(
-        f"{where}: {len(lines)} wrong " + ("key" if len(lines) == 1 else "keys"),
-        expected=f"the keys {known}" if unknown else "see below",
-        got="; ".join(lines),
-        fix=f"correct {where} (every key is described in the class {config.__module__}.{config.__qualname__})",
+        f"{where}: {len(got)} wrong " + ("key" if len(got) == 1 else "keys"),
+        expected="; ".join(known),
+        got="; ".join(got),
+        fix="correct it; keys are described in " + ", ".join(f"{o.__module__}.{o.__qualname__}" for o in owners),
     )
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "the section"
+
+
+def _keys(config: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in config.model_fields.items()]
+
+
+def _owner(config: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The config class, at any depth, that the key at `location` belongs to."""
+    for part in location[:-1]:
+        fields = {field.alias or name: field.annotation for name, field in config.model_fields.items()}
+        annotation = fields.get(str(part))
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            config = annotation
+    return config

@@ -18,6 +18,18 @@ from worldmodel.worldrec.config import ReconstructConfig, TrainWorldRecConfig
 DEFAULT_PROFILE = "tiny"
 
 
+class RegisterConfig(BaseModel):
+    """Where models go.
+
+    Attributes:
+        model: name in the MLflow registry; one a profile, because models are champion among their like.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+
+
 class Profile(BaseModel):
     """The mirror of `params.yaml`: `seed`, `threads`, a section a stage, and the gate's limits."""
 
@@ -31,11 +43,12 @@ class Profile(BaseModel):
     reconstruct: ReconstructConfig
     evaluate: EvaluateConfig
     gate: GateLimits
+    register_: RegisterConfig = Field(alias="register")
 
     @model_validator(mode="after")
     def _one_protocol(self) -> Self:
         strides = {
-            "prepare.same_log_stride": self.prepare.same_log_stride,
+            "prepare.context_stride": self.prepare.context_stride,
             "train_worldrec.train.context_stride": self.train_worldrec.train.context_stride,
             "reconstruct.context_stride": self.reconstruct.context_stride,
         }

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-MODEL_NAME = "worldmodel"
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG, REPORT_RUN_TAG = "worldmodel.model_sha256", "worldmodel.report_run"
 REPORT_ARTIFACT = "evaluate/report.json"
@@ -37,9 +36,9 @@ class Champion:
     report_run: str
 
 
-def champion(client: "MlflowClient") -> Champion | None:
-    """The version under the alias `champion`, or None when there is none yet."""
-    found = _by_alias(client, CHAMPION)
+def champion(client: "MlflowClient", name: str) -> Champion | None:
+    """The version of a registered model under the alias `champion`, or None when there is none yet."""
+    found = _by_alias(client, name, CHAMPION)
     if found is None:
         return None
     tags = found.tags
@@ -59,7 +58,26 @@ def champion_report(client: "MlflowClient", serving: Champion) -> Report | None:
             return None
 
 
-def register(client: "MlflowClient", sha256: str, workspace: Path, run_id: str, tags: dict[str, str]) -> str:
+@dataclass(frozen=True)
+class Candidate:
+    """Weights to register.
+
+    Attributes:
+        name: of the registered model.
+        sha256: digest of the weights.
+        workspace: of the run that trained them.
+        run_id: the MLflow run that holds their report.
+        tags: what the version says of where it came from.
+    """
+
+    name: str
+    sha256: str
+    workspace: Path
+    run_id: str
+    tags: dict[str, str]
+
+
+def register(client: "MlflowClient", candidate: Candidate) -> str:
     """The version of these weights, made if it is not there, under the alias `challenger`; returns its number.
 
     The model is packed from the workspace: its weights, `flows/serving.py` and the package `worldmodel` as they were
@@ -71,11 +89,9 @@ def register(client: "MlflowClient", sha256: str, workspace: Path, run_id: str, 
     from mlflow.exceptions import MlflowException
 
     try:
-        version = find_version(client, sha256)
-        if version is None:
-            version = _create_version(client, sha256, workspace, run_id, tags)
-        if version != _alias_version(client, CHAMPION):
-            client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+        version = find_version(client, candidate.name, candidate.sha256) or _create_version(client, candidate)
+        if version != _alias_version(client, candidate.name, CHAMPION):
+            client.set_registered_model_alias(candidate.name, CHALLENGER, version)
     except MlflowException as error:
         raise RegistryError(
             "the model could not be registered", got=str(error)[:500], fix="worldmodel doctor; then run again"
@@ -83,31 +99,31 @@ def register(client: "MlflowClient", sha256: str, workspace: Path, run_id: str, 
     return version
 
 
-def find_version(client: "MlflowClient", sha256: str) -> str | None:
+def find_version(client: "MlflowClient", name: str, sha256: str) -> str | None:
     """The number of the version with these weights, or None."""
-    query = f"name = '{MODEL_NAME}' and tags.`{DIGEST_TAG}` = '{sha256}'"
+    query = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{sha256}'"
     found = client.search_model_versions(query, max_results=1)
     return str(found[0].version) if found else None
 
 
-def promote(client: "MlflowClient", state: Path, version: str, expected: str | None) -> None:
+def promote(client: "MlflowClient", state: Path, name: str, version: str, expected: str | None) -> None:
     """Moves `champion` to `version`, if it still stands where the decision saw it.
 
     Raises:
         RegistryError: somebody else moved it since, or holds the lock for long.
     """
     with promotion_lock(state):
-        serving = _alias_version(client, CHAMPION)
+        serving = _alias_version(client, name, CHAMPION)
         if serving != expected:
             raise RegistryError(
-                f"the champion of {MODEL_NAME} changed while this run decided",
+                f"the champion of {name} changed while this run decided",
                 expected=f"version {expected or 'none'}",
                 got=f"version {serving or 'none'}",
                 fix="run again: the gate then compares with the new champion",
             )
-        client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
-        if _alias_version(client, CHALLENGER) == version:
-            client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
+        client.set_registered_model_alias(name, CHAMPION, version)
+        if _alias_version(client, name, CHALLENGER) == version:
+            client.delete_registered_model_alias(name, CHALLENGER)
 
 
 @contextmanager
@@ -122,28 +138,30 @@ def promotion_lock(state: Path) -> Iterator[None]:
         raise RegistryError(f"{path}: another promotion holds the lock", fix="wait for it, then run again") from None
 
 
-def _create_version(client: "MlflowClient", sha256: str, workspace: Path, run_id: str, tags: dict[str, str]) -> str:
+def _create_version(client: "MlflowClient", candidate: Candidate) -> str:
     from mlflow.exceptions import MlflowException
 
-    model_id = _log_model(workspace, run_id)
+    model_id = _log_model(candidate)
     try:
-        client.create_registered_model(MODEL_NAME)
+        client.create_registered_model(candidate.name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    all_tags = {**tags, DIGEST_TAG: sha256, REPORT_RUN_TAG: run_id, "worldmodel.model_id": model_id}
-    version = client.create_model_version(MODEL_NAME, f"models:/{model_id}", run_id, tags=all_tags)
-    return str(version.version)
+    tags = {DIGEST_TAG: candidate.sha256, REPORT_RUN_TAG: candidate.run_id, "worldmodel.model_id": model_id}
+    source = f"models:/{model_id}"
+    created = client.create_model_version(candidate.name, source, candidate.run_id, tags={**candidate.tags, **tags})
+    return str(created.version)
 
 
-def _log_model(workspace: Path, run_id: str) -> str:
+def _log_model(candidate: Candidate) -> str:
     from importlib.metadata import version
 
     import mlflow
 
-    with mlflow.start_run(run_id=run_id, nested=True):
+    workspace = candidate.workspace
+    with mlflow.start_run(run_id=candidate.run_id, nested=True):
         info = mlflow.pyfunc.log_model(
-            name=MODEL_NAME,
+            name=candidate.name,
             python_model=str(workspace / "flows" / "serving.py"),
             artifacts={"worldrec": str(workspace / "artifacts" / "train_worldrec")},
             code_paths=[str(workspace / "worldmodel")],
@@ -153,16 +171,16 @@ def _log_model(workspace: Path, run_id: str) -> str:
     return str(info.model_id)
 
 
-def _alias_version(client: "MlflowClient", alias: str) -> str | None:
-    found = _by_alias(client, alias)
+def _alias_version(client: "MlflowClient", name: str, alias: str) -> str | None:
+    found = _by_alias(client, name, alias)
     return None if found is None else str(found.version)
 
 
-def _by_alias(client: "MlflowClient", alias: str) -> "ModelVersion | None":
+def _by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(MODEL_NAME, alias)
+        return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

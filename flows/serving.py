@@ -1,45 +1,52 @@
 """The registered model: MLflow runs this file to load it ("models from code"), with the code of the run behind it.
 
-It reconstructs a scene from posed context images and renders it at target cameras. V cameras, T context frames, F
-target views, H x W pixels; poses are `world_from_camera` (OpenCV axes), intrinsics in pixels, times in seconds.
+It reconstructs a scene from posed images and renders it from target cameras. S context images, F target views; poses
+are `world_from_camera` with OpenCV axes, intrinsics in pixels of the images, times in seconds on one clock.
 """
 
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
 
 
-class WorldRecModel(mlflow.pyfunc.PythonModel):
+class WorldRecModel(PythonModel):
     """Images in, rendered views out."""
 
-    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         """Loads the weights once."""
+        from pathlib import Path
+
         from worldmodel.worldrec.inference import load_worldrec
 
-        self.model = load_worldrec(context.artifacts["worldrec"])
+        self.model = load_worldrec(Path(context.artifacts["worldrec"]))
 
-    def predict(
-        self,
-        context: mlflow.pyfunc.PythonModelContext,
-        model_input: dict[str, np.ndarray[Any, Any]],
-        params: dict[str, Any] | None = None,
-    ) -> dict[str, np.ndarray[Any, Any]]:
-        """Renders target views.
+    def predict(self, context: PythonModelContext, model_input: Arrays, params: dict[str, Any] | None = None) -> Arrays:
+        """Renders the target views.
 
         Args:
             context: MLflow's; unused.
-            model_input: `rgb` uint8 [T, V, H, W, 3], `Ks` [V, 3, 3], `world_from_camera` [T, V, 4, 4], `times_s` [T];
-                `target_Ks` [F, 3, 3], `target_world_from_camera` [F, 4, 4], `target_times_s` [F].
+            model_input: `rgb` uint8 [S, H, W, 3], `Ks` [S, 3, 3], `world_from_camera` [S, 4, 4], `times_s` [S],
+                `world_from_ego` [4, 4] at the first image; `target_Ks` [F, 3, 3], `target_world_from_camera` [F, 4, 4],
+                `target_times_s` [F].
             params: unused.
 
         Returns:
-            `rgb` float32 [F, H, W, 3] in [0, 1], `depth` float32 [F, H, W] in metres, `alpha` float32 [F, H, W].
+            `rgb` uint8 [F, H, W, 3], `depth` float32 [F, H, W] in metres (0 where nothing is), `alpha` [F, H, W].
         """
-        from worldmodel.worldrec.inference import predict_views
+        from worldmodel.worldrec.inference import Context, reconstruct
 
-        return predict_views(self.model, **{name: np.asarray(value) for name, value in model_input.items()})
+        given = {name: np.asarray(value) for name, value in model_input.items()}
+        names = ("rgb", "Ks", "world_from_camera", "times_s", "world_from_ego")
+        scene = reconstruct(self.model, Context(*(given[name] for name in names)))
+        target = (given["target_world_from_camera"], given["target_Ks"], given["target_times_s"])
+        height, width = given["rgb"].shape[1:3]
+        images = scene.render(*target, (height, width))
+        return {"rgb": images.rgb, "depth": images.depth, "alpha": images.alpha}
 
 
 set_model(WorldRecModel())

@@ -69,12 +69,14 @@ class Tracker:
             client, parent = self._connected()
             origin = self._made_by(digest(entry))
             tags = {"mlflow.parentRunId": parent, "worldmodel.stage": name, "worldmodel.outcome": "cached"}
-            tags |= {"worldmodel.made_by_run": origin} if origin else {}
+            if origin:
+                tags["worldmodel.made_by_run"] = origin
             child = client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
             client.set_terminated(child)
             return origin
 
-        return self._try(link)
+        made_by: str | None = self._try(link)
+        return made_by
 
     def finish(self, status: str, tags: Mapping[str, str]) -> None:
         """Closes the parent run."""

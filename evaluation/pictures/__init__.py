@@ -14,7 +14,7 @@ def draw_pictures(report: Report, measured: "Measured", config: EvaluateConfig, 
     """Writes every picture there is something to show for into `out`, and returns their paths.
 
     `overview-<source>.png` a source, `psnr-by-clip.png`, `curve.png` when there is a training history, and
-    `preview.gif`: the median clip of the first source that has several target frames.
+    `preview.png` (animated): the median clip of the first source that has several target frames.
     """
     from evaluation.pictures.charts import draw_curve, draw_psnr_by_clip
     from evaluation.pictures.overview import draw_overview
@@ -39,7 +39,7 @@ def draw_pictures(report: Report, measured: "Measured", config: EvaluateConfig, 
     for group in groups:
         sample = samples_of(group, index, store, measured.reconstruct, 1)[0]
         if len(sample.entry.target_frames) > 1:
-            written.append(out / "preview.gif")
+            written.append(out / "preview.png")
             draw_preview(written[-1], sample, model, config.preview_fps)
             break
     return written

@@ -90,7 +90,7 @@ def _draw_validation(axes: "Axes", history: History) -> None:
     if history.val_psnr_nearest:
         steps, values = zip(*history.val_psnr_nearest, strict=True)
         axes.plot(steps, values, color=NEAREST_COLOUR, linewidth=2, linestyle="--", label="nearest context frame")
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
 
 
 def _draw_clips(axes: "Axes", group: Group, metric: Metric, model: str) -> None:

@@ -1,6 +1,7 @@
-"""An animated GIF of one clip: the truth above the model's render, through the target frames, all cameras.
+"""An animated PNG of one clip: the truth above the model's render, through the target frames, all cameras.
 
-Kept under a size that loads at once: the enlarging factor goes down until the file fits.
+APNG rather than GIF or WebP: enlarged pixels cost it almost nothing, and browsers, READMEs and MLflow all play it. Kept
+under a size that loads at once: the enlarging factor goes down until the file fits.
 """
 
 import io
@@ -19,10 +20,10 @@ _CAPTION_PX = 24
 
 
 def draw_preview(path: Path, sample: Sample, model: str, fps: int) -> None:
-    """Writes the GIF of all target frames of a sample's clip."""
+    """Writes the animation of all target frames of a sample's clip."""
     views, _, width, _ = sample.clip.rgb.shape[1:]
     for scale in range(max(1, WIDTH_PX // (views * width)), 0, -1):
-        data = _gif([_frame(sample, i, model, scale) for i in range(len(sample.entry.target_frames))], fps)
+        data = _animation([_frame(sample, i, model, scale) for i in range(len(sample.entry.target_frames))], fps)
         if len(data) <= LARGEST_BYTES:
             break
     with atomic_file(path) as file:
@@ -43,12 +44,12 @@ def _frame(sample: Sample, i: int, model: str, scale: int) -> Pixels:
     return page
 
 
-def _gif(pages: list[Pixels], fps: int) -> bytes:
+def _animation(pages: list[Pixels], fps: int) -> bytes:
     """All pages in one palette of 256 colours, without dithering: still parts stay still, and compress."""
     from PIL import Image
 
     palette = Image.fromarray(np.concatenate(pages)).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    frames = [Image.fromarray(page).quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
+    first, *rest = [Image.fromarray(page).quantize(palette=palette, dither=Image.Dither.NONE) for page in pages]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=1000 // fps, loop=0, optimize=False)
+    first.save(buffer, "PNG", save_all=True, append_images=rest, duration=1000 // fps, loop=0, compress_level=9)
     return buffer.getvalue()

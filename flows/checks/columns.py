@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.checks import depth
+from flows.checks import colour, depth
 from worldmodel.data.schema import Clip
 
 STUCK_MOTION_M = 0.05  # two equal images of one camera are a fault if the ego moved farther than this between them
@@ -159,6 +159,7 @@ _MEASURES: tuple[tuple[tuple[str, ...], tuple[str, ...], Callable[[Clip], Values
         ("depth_error_cameras",),
         lambda clip: {"depth_error_cameras": depth.depth_error_between_cameras(clip)},
     ),
+    (_POSED_DEPTH, ("image_agreement",), lambda clip: {"image_agreement": colour.image_agreement(clip)}),
     (
         (*_POSED_DEPTH, "points", "world_from_ego"),
         ("depth_error_points",),

@@ -27,6 +27,8 @@ class ValidateConfig(BaseModel):
         min_depth_coverage: smallest fraction of a clip's pixels that carry depth, where it has depth.
         max_depth_error: largest median relative disagreement of dense depth between views, and with LiDAR points.
         max_lidar_depth_error: the same for LiDAR depth between sweeps, where surfaces are sampled at other places.
+        min_image_agreement: lowest correlation of brightness where cameras see the same surface, by dense depth.
+        min_lidar_image_agreement: the same by LiDAR depth, which is sparse.
         min_brightness, min_contrast: mean and standard deviation, of 1, below which an image is black or constant.
         shown_clips: how many clip ids the verdict names for one expectation.
     """
@@ -48,6 +50,8 @@ class ValidateConfig(BaseModel):
     min_depth_coverage: Fraction = 1e-3
     max_depth_error: Fraction = 0.05
     max_lidar_depth_error: Fraction = 0.1
+    min_image_agreement: Fraction = 0.7
+    min_lidar_image_agreement: Fraction = 0.6
     min_brightness: Fraction = 0.01
     min_contrast: Fraction = 0.005
     shown_clips: int = Field(default=10, gt=0)

@@ -4,10 +4,11 @@ Depth of one view is back-projected, moved by the poses and projected into anoth
 the depth stored there. The error of a pair of views is the median of |z - depth| / depth over the compared pixels (a
 median, because some surfaces are hidden in the other view); the error of a clip is that of its worst pair. Dense
 depth is read between pixels by interpolating 1/depth, which is exact on planes; LiDAR depth at the nearest return
-within a pixel. Moving objects are left out where the clip has a mask for them. Colour is not compared.
+within a pixel. Moving objects are left out where the clip has a mask for them.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,17 @@ from worldmodel.geometry.poses import Float, invert_pose, pixel_directions, proj
 
 MAX_POINTS = 2000  # of one view
 MIN_COMPARED = 50  # fewer say nothing about a pair
-ANCHORS = 3  # frames of a clip that are compared with others
-MAX_BASELINE = 0.4  # of the median depth: far enough to feel a wrong scale, near enough to see the same surfaces
+ANCHORS = 5  # frames of a clip that are compared with others
 MIN_DEPTH_M = 0.1
 
 View = tuple[int, int]  # frame, camera
 
 
 def depth_error_between_frames(clip: Clip) -> float | None:
-    """Worst median relative error between one camera's frames: the next one, and the farthest useful one."""
+    """Worst median relative error between a camera's frame and its next one; None without any.
+
+    Frames farther apart are not compared: in a street, a parked car can hide most of what was seen a second ago.
+    """
     return _worst(_compare(clip, source, target) for source, target in _frame_pairs(clip))
 
 
@@ -33,12 +36,12 @@ def depth_error_between_cameras(clip: Clip) -> float | None:
     """Worst median relative error between cameras that see the same surfaces at the same time; None without any."""
     n_cameras = len(clip.cameras)
     pairs = [(a, b) for a in range(n_cameras) for b in range(n_cameras) if a != b]
-    return _worst(_compare(clip, (t, a), (t, b)) for t in _anchors(clip) for a, b in pairs)
+    return _worst(_compare(clip, (t, a), (t, b)) for t in anchor_frames(clip) for a, b in pairs)
 
 
 def depth_error_to_points(clip: Clip) -> float | None:
     """Worst median relative error between a view's depth and the LiDAR points of its time; None without any."""
-    views = ((t, v) for t in _anchors(clip) for v in range(len(clip.cameras)))
+    views = ((t, v) for t in anchor_frames(clip) for v in range(len(clip.cameras)))
     return _worst(_compare_points(clip, view) for view in views)
 
 
@@ -46,58 +49,70 @@ def _worst(errors: Iterable[float | None]) -> float | None:
     return max((error for error in errors if error is not None), default=None)
 
 
-def _anchors(clip: Clip) -> list[int]:
+def anchor_frames(clip: Clip) -> list[int]:
+    """The frames of a clip that are compared: first, last and evenly between."""
     return sorted({int(t) for t in np.linspace(0, len(clip.times_s) - 1, ANCHORS).round()})
 
 
 def _frame_pairs(clip: Clip) -> Iterator[tuple[View, View]]:
-    assert clip.depth is not None and clip.world_from_camera is not None
-    positions = clip.world_from_camera[..., :3, 3]
-    frames = np.arange(len(clip.times_s))
-    for t in _anchors(clip):
+    last = len(clip.times_s) - 1
+    for t in anchor_frames(clip) if last else ():
         for v in range(len(clip.cameras)):
-            seen = clip.depth[t, v][clip.depth[t, v] > 0]
-            if not seen.size:
-                continue
-            moved = np.linalg.norm(positions[:, v] - positions[t, v], axis=-1)
-            useful = frames[(moved <= MAX_BASELINE * np.median(seen)) & (frames != t)]
-            near = t + 1 if t + 1 < len(frames) else t - 1
-            far = int(useful[np.argmax(moved[useful])]) if useful.size else near
-            for other in sorted({near, far} - {t, -1}):
-                yield (t, v), (other, v)
+            yield (t, v), (t + 1 if t < last else t - 1, v)
 
 
 def _compare(clip: Clip, source: View, target: View) -> float | None:
-    assert clip.depth is not None and clip.Ks is not None and clip.world_from_camera is not None
-    depth = clip.depth[source]
-    rows, columns = np.nonzero((depth > 0) & _still(clip, source))
-    step = max(1, -(-len(rows) // MAX_POINTS))
-    rows, columns = rows[::step], columns[::step]
-    directions = pixel_directions(clip.Ks[source[1]], *depth.shape)[rows, columns]
-    world = transform_points(clip.world_from_camera[source], directions * depth[rows, columns, None])
-    return _disagreement(clip, target, world)
+    return _median_error(land(clip, target, lift(clip, source)[1]))
 
 
 def _compare_points(clip: Clip, view: View) -> float | None:
     assert clip.points is not None and clip.world_from_ego is not None
     points = np.asarray(clip.points[view[0]], dtype=np.float64)
-    return _disagreement(clip, view, transform_points(clip.world_from_ego[view[0]], points))
+    return _median_error(land(clip, view, transform_points(clip.world_from_ego[view[0]], points)))
 
 
-def _disagreement(clip: Clip, view: View, world: Float) -> float | None:
-    """Median relative difference of the z of `world` [P, 3] and the view's depth where both are; None if too few."""
+def _median_error(landed: "Landed") -> float | None:
+    compared = landed.depth > 0
+    if np.count_nonzero(compared) < MIN_COMPARED:
+        return None
+    return float(np.median(np.abs(landed.z - landed.depth)[compared] / landed.depth[compared]))
+
+
+@dataclass(frozen=True)
+class Landed:
+    """World points seen by a view: which are inside [P], and of those pixels [Q, 2], z [Q] and stored `depth` [Q].
+
+    `depth` is 0 where the view has none, or something moves.
+    """
+
+    inside: NDArray[np.bool_]
+    pixels: Float
+    z: Float
+    depth: Float
+
+
+def lift(clip: Clip, view: View) -> tuple[NDArray[np.intp], Float]:
+    """Rows and columns [P, 2] of up to `MAX_POINTS` pixels with depth, evenly spread, and the world points [P, 3]."""
     assert clip.depth is not None and clip.Ks is not None and clip.world_from_camera is not None
-    pixels, z = project_points(clip.Ks[view[1]], transform_points(invert_pose(clip.world_from_camera[view]), world))
+    depth = clip.depth[view]
+    pixels = np.argwhere((depth > 0) & _still(clip, view))
+    pixels = pixels[:: max(1, -(-len(pixels) // MAX_POINTS))]
+    rows, columns = pixels.T
+    directions = pixel_directions(clip.Ks[view[1]], *depth.shape)[rows, columns]
+    return pixels, transform_points(clip.world_from_camera[view], directions * depth[rows, columns, None])
+
+
+def land(clip: Clip, view: View, world: Float) -> Landed:
+    """Projects world points [P, 3] into a view and reads the depth stored there."""
+    assert clip.depth is not None and clip.Ks is not None and clip.world_from_camera is not None
+    in_camera = transform_points(invert_pose(clip.world_from_camera[view]), world)
+    pixels, z = project_points(clip.Ks[view[1]], in_camera)
     height, width = clip.depth[view].shape
     inside = (z > MIN_DEPTH_M) & np.all((pixels >= 0) & (pixels < (width, height)), axis=-1)
     pixels, z = pixels[inside], z[inside]
-    still = _still(clip, view)[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
     read = _read_dense if clip.depth_kind == "dense" else _read_sparse
-    stored = read(clip.depth[view], pixels)
-    compared = still & (stored > 0)
-    if np.count_nonzero(compared) < MIN_COMPARED:
-        return None
-    return float(np.median(np.abs(z - stored)[compared] / stored[compared]))
+    still = _still(clip, view)[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
+    return Landed(inside, pixels, z, np.where(still, read(clip.depth[view], pixels), 0.0))
 
 
 def _still(clip: Clip, view: View) -> NDArray[np.bool_]:

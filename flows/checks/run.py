@@ -113,7 +113,9 @@ def _run_suite(context: Any, suite: Suite, table: "pd.DataFrame", shown: int) ->
         )
     except Exception as error:  # whatever goes wrong inside: the data were not shown to be fit
         return SuiteResult(suite, (), f"{type(error).__name__}: {error}", None)
-    return SuiteResult(suite, expectations, None, outcome)
+    missing = len(rules) - len(expectations)
+    problem = f"{missing} of {len(rules)} expectations were not evaluated" if missing else None
+    return SuiteResult(suite, expectations, problem, outcome)
 
 
 def _to_gx(number: int, expectation: Expectation) -> Any:

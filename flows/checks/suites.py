@@ -124,12 +124,16 @@ def _depth_rules(config: ValidateConfig) -> tuple[Expectation, ...]:
         _between("depth where the clip says so", "depth_coverage", config.min_depth_coverage, 1),
         _between("depth in range", "deepest_m", None, config.max_depth_m),
     ]
-    limits = {"dense": config.max_depth_error, "lidar": config.max_lidar_depth_error}
-    for kind, limit in limits.items():
+    limits = {
+        "dense": (config.max_depth_error, config.min_image_agreement),
+        "lidar": (config.max_lidar_depth_error, config.min_lidar_image_agreement),
+    }
+    for kind, (limit, correlation) in limits.items():
         agree = f"{kind} depth agrees"
         rules += [
             _between(f"{agree} between frames", f"{kind}_depth_error_frames", None, limit),
             _between(f"{agree} between cameras", f"{kind}_depth_error_cameras", None, limit),
             _between(f"{agree} with LiDAR points", f"{kind}_depth_error_points", None, limit),
+            _between("cameras see the same colours", f"{kind}_image_agreement", correlation),
         ]
     return tuple(rules)

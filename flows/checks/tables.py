@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_BY_KIND = ("depth_error_frames", "depth_error_cameras", "depth_error_points", "image_agreement")
+
+
 @dataclass(frozen=True)
 class ClipTable:
     """One row for each sampled clip, and what could not be measured."""
@@ -92,19 +95,18 @@ def _measure(store: ClipStore, clip_id: str, row: dict[Any, Any]) -> tuple[Measu
 
 
 def _by_depth_kind(values: dict[str, Any]) -> dict[str, Any]:
-    """Dense and LiDAR depth have different limits, so their errors are different columns."""
+    """Dense and LiDAR depth have different limits, so what depends on them are different columns."""
     kind = values.get("depth_kind")
-    return {f"{kind}_{name}" if name.startswith("depth_error") and kind else name: v for name, v in values.items()}
+    return {f"{kind}_{name}" if name in _BY_KIND and kind else name: v for name, v in values.items()}
 
 
 def _column_names() -> list[str]:
     identity = ["clip_id", "log_id", "source", "split", "sha256", "sha256_of_members", "decode_error"]
-    errors = [name for name in COLUMNS if name.startswith("depth_error")]
-    others = [name for name in COLUMNS if name not in errors]
+    others = [name for name in COLUMNS if name not in _BY_KIND]
     return [
         *identity,
         *others,
-        *(f"{kind}_{e}" for kind in ("dense", "lidar") for e in errors),
+        *(f"{kind}_{e}" for kind in ("dense", "lidar") for e in _BY_KIND),
         "images_in_other_splits",
     ]
 

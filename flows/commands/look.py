@@ -71,7 +71,7 @@ def status(*, as_json: bool) -> int:
         "at_work": [asdict(record) for record in at_work],
         "newest": asdict(records[0]) if records else None,
         "out_of_date": _out_of_date(state, records[0]) if records and not at_work else None,
-        "champion": _champion(state),
+        "champions": _champions(state),
         "state": str(state),
     }
     if as_json:
@@ -86,10 +86,10 @@ def status(*, as_json: bool) -> int:
         console.print("no runs yet: worldmodel run")
     if found["out_of_date"]:
         console.print(f"to do    {', '.join(found['out_of_date'])}: worldmodel run")
-    champion = found["champion"]
-    console.print(
-        f"champion version {champion['version']}, {champion['sha256'][:16]}" if champion else "champion none yet"
-    )
+    for name, champion in found["champions"].items():
+        console.print(f"champion {name} version {champion['version']}, {champion['sha256'][:16]}")
+    if not found["champions"]:
+        console.print("champion none yet")
     return 0
 
 
@@ -103,16 +103,18 @@ def _out_of_date(state: Path, record: RunRecord) -> list[str]:
     return [name for name in stage_names(workspace) if name in stale]
 
 
-def _champion(state: Path) -> dict[str, Any] | None:
+def _champions(state: Path) -> dict[str, Any]:
     import os
 
     if os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{state / 'mlflow.db'}" and not (state / "mlflow.db").exists():
-        return None  # asking would create it
+        return {}  # asking would create it
     from flows import registry
     from flows.tracking import connect
 
-    found = registry.champion(connect())
-    return None if found is None else asdict(found)
+    client = connect()
+    names = [model.name for model in client.search_registered_models()]
+    found = {name: registry.champion(client, name) for name in names}
+    return {name: asdict(champion) for name, champion in found.items() if champion is not None}
 
 
 def run_doctor(*, as_json: bool) -> int:

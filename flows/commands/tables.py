@@ -39,9 +39,12 @@ def print_outcome(console: Console, record: RunRecord, workspace: Path, decision
         console.print(report_table(Report.model_validate_json(report.read_text())))
     if decision is not None and decision.rules:
         console.print(decision_table(decision))
-    console.print(f"[bold]{coloured(record.status)}[/] {record.decision or record.error or ''}")
+    if decision is None:
+        console.print(f"[bold]{coloured(record.status)}[/] {record.error or ''}")
     if record.model:
-        console.print(f"model {record.model['name']} version {record.model['version']}, {record.model['sha256'][:16]}")
+        serves = "champion" if record.status in ("promoted", "already_champion") else "challenger"
+        name, version = record.model["name"], record.model["version"]
+        console.print(f"model     {name} version {version} ({serves}), weights {record.model['sha256'][:16]}")
     for name, link in links(record, workspace).items():
         console.print(f"{name:<9} {link}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from flows.stage import Stage, main, write_json
@@ -25,6 +26,7 @@ def run(stage: Stage[PrepareConfig]) -> None:
     sources = open_sources(entries, paths, stage.params, stage.seed, state / DIGEST_CACHE_FILE)
     watch = Watch(lambda done, total: stage.progress(done, total, "logs"), lambda: stage.stop_requested)
     prepare(sources, stage.params, stage.seed, stage.out, stage.resume_dir, watch)
+    shutil.copyfile(stage.root / SOURCES_FILE, stage.out / SOURCES_FILE.name)
     for log in json.loads((stage.out / NOT_INCLUDED_NAME).read_text())["logs"]:
         stage.say(f"not included: log {log['log_id']} of {log['source']}: {log['reason']}")
     _write_card(stage)

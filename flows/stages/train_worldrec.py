@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.checks.verdict import require_fit
 from flows.stage import Stage, main
 from worldmodel.data.dataset import TrainClip, train_clips
 from worldmodel.data.shards import ClipStore
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def run(stage: Stage[TrainWorldRecConfig]) -> None:
     import torch
 
+    require_fit(stage.input("validate") / "verdict.json")
     torch.set_num_threads(stage.threads)
     torch.use_deterministic_algorithms(True)
     store = ClipStore(stage.input("prepare"))
@@ -55,7 +57,8 @@ def _usable(clips: Iterable[TrainClip], limit: int | None = None) -> "tuple[list
     """Clips as tensors, at most `limit`, and those left out with the reason."""
     from worldmodel.worldrec.views import ClipTensors
 
-    usable, left_out = [], []
+    usable: list[ClipTensors] = []
+    left_out: list[dict[str, str]] = []
     for item in clips:
         if limit is not None and len(usable) == limit:
             break

@@ -4,8 +4,6 @@ Writes `verdict.json`, on which every training stage depends. Unfit data leave n
 Data Docs are then found in `run/validate/`, and the stage fails.
 """
 
-import json
-
 from flows.checks.config import ValidateConfig
 from flows.checks.docs import write_docs
 from flows.checks.run import check_data
@@ -30,7 +28,6 @@ def run(stage: Stage[ValidateConfig]) -> None:
         stage.progress(done, total, "clips")
 
     verdict, results = check_data(store, stage.params, stage.seed, progress)
-    json.dumps(verdict, allow_nan=False)
     write_json(stage.run_dir / VERDICT_FILE, verdict)
     page = write_docs(stage.run_dir / "data_docs", verdict, results)
     failures = describe_failures(verdict)

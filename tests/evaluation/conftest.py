@@ -89,13 +89,23 @@ def build_clip(clip_id: str, made: Made, seed: int) -> Clip:
     )
 
 
-@pytest.fixture
-def measured(tmp_path: Path) -> Callable[..., Measured]:
-    """Writes prepare and reconstruct outputs of clips given as fields of `Made`: `measured({"log": "a"}, ...)`."""
+@pytest.fixture(scope="session")
+def write_measured() -> Callable[..., Measured]:
+    """Writes prepare and reconstruct outputs of clips given as fields of `Made`: `(root, {"log": "a"}, ...)`."""
 
-    def write(*clips: dict[str, Any], sources: Sequence[str] | None = None, root: Path = tmp_path) -> Measured:
+    def write(root: Path, *clips: dict[str, Any], sources: Sequence[str] | None = None) -> Measured:
         made = [Made(**fields) for fields in clips]
         return write_outputs(root, made, sources or sorted({one.source for one in made}))
+
+    return write
+
+
+@pytest.fixture
+def measured(write_measured: Callable[..., Measured], tmp_path: Path) -> Callable[..., Measured]:
+    """`write_measured` into the test's own directory."""
+
+    def write(*clips: dict[str, Any], root: Path = tmp_path, **kwargs: Any) -> Measured:
+        return write_measured(root, *clips, **kwargs)
 
     return write
 

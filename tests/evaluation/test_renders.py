@@ -49,10 +49,10 @@ def test_a_broken_index_names_the_field(written, edit, words):
 def test_an_index_that_is_missing_or_not_json_is_named(written):
     path = written[0].reconstruct / "index.json"
     path.write_text("{")
-    with pytest.raises(DataError, match="index.json: not a readable index"):
+    with pytest.raises(DataError, match=r"index\.json: not a readable index"):
         read_index(path.parent)
     path.unlink()
-    with pytest.raises(DataError, match="index.json: not a readable index"):
+    with pytest.raises(DataError, match=r"index\.json: not a readable index"):
         read_index(path.parent)
 
 

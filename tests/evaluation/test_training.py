@@ -54,5 +54,5 @@ def test_a_broken_history_is_named(tmp_path, text):
 
 
 def test_a_missing_history_is_named(tmp_path):
-    with pytest.raises(DataError, match="history.json"):
+    with pytest.raises(DataError, match=r"history\.json"):
         read_history(tmp_path / "history.json")

@@ -63,7 +63,7 @@ def test_killed_with_9_the_next_run_goes_on_and_ends_the_same(toy: Toy, victim: 
     os.kill({"driver": process.pid, "dvc": dvc_pid, "stage": stage_pid}[victim], signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if victim == "driver" else 1)
-    gone, alive = psutil.wait_procs([psutil.Process(p) for p in (stage_pid, dvc_pid) if psutil.pid_exists(p)], timeout=5)
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in (stage_pid, dvc_pid) if psutil.pid_exists(p)], timeout=5)
     assert not alive, "an orphan was left"
     record = toy.run("run", "--until", "three")
     assert outcomes(record) == {"one": "cached", "two": "ran", "three": "ran"}

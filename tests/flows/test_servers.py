@@ -23,18 +23,6 @@ from flows.servers import serve
 links = lambda found: print("READY", found.prefect, found.mlflow, flush=True)
 serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), on_ready=links, say=lambda text: print(text, flush=True))
 """
-STARTER = """
-import subprocess, sys, time
-guard = subprocess.Popen([sys.executable, "-m", "flows.guard", sys.executable, "-c", sys.argv[1]],
-                         stdin=subprocess.PIPE, start_new_session=True)
-time.sleep(60)
-"""
-FAMILY = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", sys.argv[1] if sys.argv[1:] else ""])
-print("born", flush=True)
-time.sleep(60)
-"""
 
 
 def free_ports(count: int) -> list[int]:
@@ -153,17 +141,6 @@ def test_a_service_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: p
         family = psutil.Process(services.processes["deaf"].pid).children(recursive=True)
     assert len(family) == 1
     assert wait_until_gone(family) == []
-
-
-def test_nothing_outlives_a_starter_that_was_killed() -> None:
-    starter = subprocess.Popen([sys.executable, "-c", STARTER, FAMILY], stdout=subprocess.PIPE)
-    assert starter.stdout is not None and starter.stdout.readline() == b"born\n"
-    family = psutil.Process(starter.pid).children(recursive=True)
-    assert len(family) == 3
-    starter.kill()
-    starter.wait()
-    assert wait_until_gone(family) == []
-    starter.stdout.close()
 
 
 def test_the_links_say_how_a_run_uses_the_servers() -> None:

@@ -21,11 +21,10 @@ from worldmodel.data.pool import run_jobs
 from worldmodel.data.protocol import target_frames
 from worldmodel.data.schema import SCHEMA_VERSION
 from worldmodel.data.shards import SHARD_DIRECTORY, write_shard
-from worldmodel.data.sources import SOURCES_VERSION, Source
+from worldmodel.data.sources import Source
 from worldmodel.data.splits import assign_splits
 from worldmodel.errors import DataError, StageError, WorldModelError
 
-SOURCES_NAME = "sources.json"
 NOT_INCLUDED_NAME = "not_included.json"
 _LACKING = ("poses", "depth", "sky", "dynamic", "points", "boxes", "layout", "text")
 _SAME_LOG_LEFT_OUT = "a source with one usable log cannot be split by log, and prepare.same_log is leave_out"
@@ -64,7 +63,7 @@ class _Selection:
 def prepare(
     sources: Sequence[Source], config: PrepareConfig, seed: int, out: Path, resume_dir: Path, watch: Watch | None = None
 ) -> None:
-    """Writes shards/, clips.parquet, sources.json and not_included.json.
+    """Writes shards/, clips.parquet and not_included.json.
 
     Args:
         sources: where logs come from; opened with the same config and seed.
@@ -92,8 +91,6 @@ def prepare(
         raise DataError("no log can be used", expected="at least one clip", got=reasons or "no log at all")
     rows = _write_shards(out / SHARD_DIRECTORY, selection, config.clips_per_shard)
     write_manifest(out / MANIFEST_NAME, rows)
-    origin = [{"name": source.name, "digest": source.digest()} for source in sources]
-    _write_json(out / SOURCES_NAME, {"version": SOURCES_VERSION, "sources": origin})
     _write_json(out / NOT_INCLUDED_NAME, {"logs": selection.left_out, "clips_without": _clips_without(rows)})
 
 

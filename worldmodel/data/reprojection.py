@@ -1,9 +1,9 @@
 """Oracle reprojection: context colours moved to a target view by the true depth.
 
-The best that a still scene with perfect geometry and no learning can give, so it bounds what a reconstruction model should reach.
-Every target pixel is lifted by its own depth (sky: a direction), projected into all context images and kept where the
-context depth agrees (z-test); what was seen from several is averaged, near viewpoints and frames first. Moving objects are not followed:
-they fail the z-test or stay as ghosts.
+What perfect geometry gives without learning: a mark for reconstruction models to aim at. Every target pixel is lifted
+by its own depth (sky: a direction), projected into all context images and kept where the context depth agrees (z-test);
+what several images saw is averaged, near viewpoints first. Moving objects are not followed: they fail the z-test or
+stay as ghosts.
 """
 
 import numpy as np

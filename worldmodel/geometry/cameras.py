@@ -79,7 +79,8 @@ def pixel_rays(cameras: Cameras) -> tuple[Tensor, Tensor]:
     rows = torch.arange(cameras.height, device=Ks.device, dtype=Ks.dtype) + 0.5
     x = (columns - Ks[:, 0, 2, None]) / Ks[:, 0, 0, None]
     y = (rows - Ks[:, 1, 2, None]) / Ks[:, 1, 1, None]
-    x, y = torch.broadcast_tensors(x[:, None, :], y[:, :, None])
+    x = x[:, None, :].expand(-1, cameras.height, -1)
+    y = y[:, :, None].expand(-1, -1, cameras.width)
     directions = torch.stack([x, y, torch.ones_like(x)], -1) @ pose[:, None, :3, :3].transpose(-1, -2)
     return pose[:, :3, 3], directions
 

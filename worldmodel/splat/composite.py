@@ -43,9 +43,21 @@ def exponents(offsets: Tensor, conics: Tensor, log_opacities: Tensor) -> Tensor:
     return torch.stack([constant, linear_x, linear_y, -0.5 * a, -b, -0.5 * c], -1)
 
 
-class Composite(torch.autograd.Function):
-    """(coefficients [Q, CHUNK, 6], features [Q, CHUNK, D]) -> (features [tiles, P, D], transmittance [tiles, P])."""
+def composite(coefficients: Tensor, features: Tensor, tiling: Tiling) -> tuple[Tensor, Tensor]:
+    """Blends every tile front to back.
 
+    Args:
+        coefficients: [Q, CHUNK, 6], the exponents' over the monomials.
+        features: [Q, CHUNK, D], what is blended.
+
+    Returns:
+        blended features [tiles, P, D] and the final transmittance [tiles, P].
+    """
+    blended: tuple[Tensor, Tensor] = _Composite.apply(coefficients, features, tiling)  # type: ignore[no-untyped-call]
+    return blended
+
+
+class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, coefficients: Tensor, features: Tensor, tiling: Tiling) -> tuple[Tensor, Tensor]:
         cameras, height, width = tiling.grid

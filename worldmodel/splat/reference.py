@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from worldmodel.geometry.cameras import Cameras
-from worldmodel.splat.composite import Composite, exponents
+from worldmodel.splat.composite import composite, exponents
 from worldmodel.splat.gaussians import Gaussians, Rendering
 from worldmodel.splat.projection import project_gaussians
 from worldmodel.splat.tiles import CHUNK, TILE, Tiling, bin_into_tiles
@@ -32,7 +32,7 @@ def rasterize_reference(gaussians: Gaussians, cameras: Cameras, near: float, far
         -1,
     )
     coefficients, row_features = _rows(shape, features, tiling)
-    image, remaining = Composite.apply(coefficients, row_features, tiling)
+    image, remaining = composite(coefficients, row_features, tiling)
     image, alpha = _untile(image, tiling, cameras), 1 - _untile(remaining[..., None], tiling, cameras)[..., 0]
     return Rendering(image[..., :-1], image[..., -1] / alpha.clamp(min=1e-10), alpha)
 
@@ -40,8 +40,9 @@ def rasterize_reference(gaussians: Gaussians, cameras: Cameras, near: float, far
 def _rows(shape: Tensor, features: Tensor, tiling: Tiling) -> tuple[Tensor, Tensor]:
     """Per-row exponent coefficients and features; padding rows are fully transparent."""
     nothing = shape.new_tensor([[0.0, 0.0, 0.0, 0.0, 0.0, -100.0]])
-    shape = torch.cat([shape, nothing])[tiling.rows].unflatten(0, (-1, CHUNK))
-    features = torch.cat([features, features.new_zeros(1, features.shape[1])])[tiling.rows].unflatten(0, (-1, CHUNK))
+    shape = torch.cat([shape, nothing])[tiling.rows].reshape(-1, CHUNK, 6)
+    width = features.shape[1]
+    features = torch.cat([features, features.new_zeros(1, width)])[tiling.rows].reshape(-1, CHUNK, width)
     offsets = shape[..., :2] - tiling.centres()[:, None]
     return exponents(offsets, shape[..., 2:5], shape[..., 5]), features
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from worldmodel.geometry.cameras import Cameras, pixel_rays
 from worldmodel.worldrec.config import WorldRecConfig
+from worldmodel.worldrec.layers import zeroed
 
 _FREQUENCIES = 3
 
@@ -59,9 +60,7 @@ class ExposureHead(nn.Module):
 
     def __init__(self, config: WorldRecConfig) -> None:
         super().__init__()
-        self.gain = nn.Linear(config.width + 3, 3)
-        nn.init.zeros_(self.gain.weight)
-        nn.init.zeros_(self.gain.bias)
+        self.gain = zeroed(nn.Linear(config.width + 3, 3))
 
     def forward(self, coarsest: Tensor, images: Tensor, cameras: Cameras, times_s: Tensor) -> Exposure:
         pooled = torch.cat([coarsest.mean((2, 3)), images.mean((2, 3))], -1)

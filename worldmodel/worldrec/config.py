@@ -124,14 +124,14 @@ class TrainConfig(Frozen):
     steps: PositiveInt = 900
     lr: PositiveFloat = 2e-3
     warmup: NonNegativeInt = 30
-    final_lr_share: float = Field(0.02, ge=0, le=1)
+    final_lr_share: float = Field(default=0.02, ge=0, le=1)
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: NonNegativeFloat = 0.01
     clip_norm: PositiveFloat = 1.0
     targets: PositiveInt = 3
-    context_stride: int = Field(5, ge=2)
-    vary_context: float = Field(0.25, ge=0, le=1)
-    min_source_share: float = Field(0.1, ge=0, le=0.5)
+    context_stride: int = Field(default=5, ge=2)
+    vary_context: float = Field(default=0.25, ge=0, le=1)
+    min_source_share: float = Field(default=0.1, ge=0, le=0.5)
     validate_every: PositiveInt = 150
     validation_clips: PositiveInt = 3
     checkpoint_every: PositiveInt = 50
@@ -165,6 +165,6 @@ class ReconstructConfig(Frozen):
         max_clips: of each split, in manifest order; None for all.
     """
 
-    context_stride: int = Field(5, ge=2)
+    context_stride: int = Field(default=5, ge=2)
     splits: tuple[Literal["val", "test"], ...] = ("test",)
     max_clips: PositiveInt | None = None

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from worldmodel.splat import Gaussians
 from worldmodel.worldrec.config import WorldRecConfig
+from worldmodel.worldrec.layers import mlp, zeroed
 from worldmodel.worldrec.queries import Queries
 
 # per Gaussian: depth 1, offset 3, scale 3, quaternion 4, opacity 1, colour 3, fused-colour gate 1, lifespan 1
@@ -17,18 +18,12 @@ class GaussianHead(nn.Module):
     def __init__(self, config: WorldRecConfig) -> None:
         super().__init__()
         self.gaussians = config.grid**2
-        self.body = nn.Sequential(
-            nn.LayerNorm(config.width),
-            nn.Linear(config.width, 2 * config.width),
-            nn.SiLU(),
-            nn.Linear(2 * config.width, self.gaussians * sum(_SPLIT)),
-        )
-        nn.init.zeros_(self.body[-1].weight)
-        nn.init.zeros_(self.body[-1].bias)
+        last = zeroed(nn.Linear(2 * config.width, self.gaussians * sum(_SPLIT)))
+        self.body = mlp(config.width, 2 * config.width, last)
 
     def forward(self, q: Tensor, queries: Queries, fused: Tensor, visible: Tensor) -> tuple[Gaussians, Tensor]:
         """Gaussians [N * G], and their lifespans [N * G] in seconds."""
-        raw = self.body(q).unflatten(-1, (self.gaussians, -1)).split(_SPLIT, -1)
+        raw = self.body(q).reshape(len(q), self.gaussians, -1).split(_SPLIT, -1)
         depth, offset, scale, quaternion, opacity, color, gate, lifespan = raw
         depth = queries.depth[:, None, None] * torch.exp(0.3 * torch.tanh(depth))
         footprint = depth * queries.size[:, None, None]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from worldmodel.geometry.cameras import Cameras, full_precision, sample_maps
 from worldmodel.worldrec.config import WorldRecConfig
+from worldmodel.worldrec.layers import mlp, zeroed
 from worldmodel.worldrec.queries import Queries
 from worldmodel.worldrec.views import Views
 
@@ -116,17 +117,14 @@ def masked_softmax(scores: Tensor, valid: Tensor) -> Tensor:
 class DepthComparison(nn.Module):
     """Compares views at K depths along each query's ray: similarity profiles [N, 2K] and a step in log depth [N]."""
 
+    steps: Tensor
+
     def __init__(self, config: WorldRecConfig, reach: float) -> None:
         super().__init__()
         self.register_buffer("steps", torch.linspace(-reach, reach, config.hypotheses))
         self.key = nn.Linear(config.width, config.matching)
-        self.score = nn.Sequential(
-            nn.Linear(2 * config.hypotheses + config.width, config.width),
-            nn.SiLU(),
-            nn.Linear(config.width, config.hypotheses),
-        )
-        nn.init.zeros_(self.score[-1].weight)
-        nn.init.zeros_(self.score[-1].bias)
+        last = zeroed(nn.Linear(config.width, config.hypotheses))
+        self.score = mlp(2 * config.hypotheses + config.width, config.width, last)
 
     def forward(self, q: Tensor, queries: Queries, rays: RaysInCameras, matching: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -134,7 +132,7 @@ class DepthComparison(nn.Module):
             valid = valid & rays.parallax[..., None]
             some = valid.any(0)
         looked_up = F.grid_sample(matching, uv.clamp(-2, 2), align_corners=False, padding_mode="border")
-        similarity = torch.einsum("smnk,nm->snk", looked_up, self.key(q))
+        similarity = (looked_up * self.key(q).T[None, :, :, None]).sum(1)
         mean = (similarity * valid).sum(0) / valid.sum(0).clamp(min=1)
         best = torch.where(some, similarity.masked_fill(~valid, -1e4).amax(0), 0.0)
         profile = torch.cat([mean, best], -1)
@@ -154,15 +152,11 @@ class FusionRound(nn.Module):
         self.from_geometry = nn.Linear(GEOMETRY + 3, width, bias=False)
         self.score = nn.Linear(width, config.groups)
         inputs = 2 * width + 7 + 2 * config.hypotheses
-        self.update = nn.Sequential(
-            nn.LayerNorm(inputs), nn.Linear(inputs, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
-        )
+        self.update = mlp(inputs, 2 * width, nn.Linear(2 * width, width))
         self.mix = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, groups=width), nn.SiLU(), nn.Conv2d(width, width, 1)
         )
-        self.step = nn.Linear(width, 1)
-        nn.init.zeros_(self.step.weight)
-        nn.init.zeros_(self.step.bias)
+        self.step = zeroed(nn.Linear(width, 1))
 
     def forward(
         self, q: Tensor, queries: Queries, velocity: Tensor, evidence: Evidence
@@ -190,7 +184,7 @@ class FusionRound(nn.Module):
         hidden = features + self.from_query(q) + self.from_geometry(torch.cat([seen.geometry, colors], -1))
         hidden = F.silu(hidden)
         weights = masked_softmax(self.score(hidden) + (seen.vis + 1e-4).log()[..., None], seen.valid)
-        message = (weights[..., None] * hidden.unflatten(-1, (self.groups, -1))).sum(0).flatten(1)
+        message = (weights[..., None] * hidden.reshape(*hidden.shape[:2], self.groups, -1)).sum(0).flatten(1)
         weight = weights.mean(-1, keepdim=True)
         mean = (weight * colors).sum(0)
         variance = (weight * (colors - mean).square()).sum(0)

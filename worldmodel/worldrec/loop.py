@@ -160,7 +160,7 @@ class WorldRecModule(pl.LightningModule):
         self.parts = {name: part.detach() for name, part in parts.items()}
         return torch.stack(list(parts.values())).sum()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         config = self.config
         optimizer = torch.optim.AdamW(
             self.model.parameters(), config.lr, betas=config.betas, weight_decay=config.weight_decay, foreach=True
@@ -176,9 +176,13 @@ class WorldRecModule(pl.LightningModule):
         self._optimizer_state = state["optimizer"]
 
     def training_state(self, step: int) -> dict[str, Any]:
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        state = optimizer.state_dict()
-        return {"model": self.model.state_dict(), "optimizer": state, "step": step, "history": self.history}
+        (optimizer,) = self.trainer.optimizers
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "history": self.history,
+        }
 
 
 def lr_share(config: TrainConfig, step: int) -> float:

@@ -17,6 +17,7 @@ from worldmodel.worldrec.backbone import Backbone
 from worldmodel.worldrec.config import WorldRecConfig
 from worldmodel.worldrec.decoder import GaussianHead
 from worldmodel.worldrec.fusion import Evidence, FusionRound
+from worldmodel.worldrec.layers import zeroed
 from worldmodel.worldrec.queries import Queries, make_queries
 from worldmodel.worldrec.scene import Scene
 from worldmodel.worldrec.views import Views
@@ -49,15 +50,14 @@ class Motion(nn.Module):
         self.tokens = nn.Parameter(torch.randn(config.motion_tokens, config.width))
         self.key = nn.Linear(config.width, config.width)
         self.query = nn.Linear(config.width, config.width)
-        self.velocity = nn.Linear(config.width, 3)
-        nn.init.zeros_(self.velocity.weight)
-        nn.init.zeros_(self.velocity.bias)
+        self.velocity = zeroed(nn.Linear(config.width, 3))
 
     def forward(self, q: Tensor) -> Tensor:
         scale = q.shape[-1] ** -0.5
         gathered = torch.softmax(self.tokens @ self.key(q).T * scale, -1) @ q
         bases = 10 * self.velocity(self.tokens + gathered)
-        return torch.softmax(self.query(q) @ self.tokens.T * scale / 0.5, -1) @ bases
+        velocities: Tensor = torch.softmax(self.query(q) @ self.tokens.T * scale / 0.5, -1) @ bases
+        return velocities
 
 
 class WorldRec(nn.Module):
@@ -112,4 +112,5 @@ class WorldRec(nn.Module):
         own = finest.permute(0, 2, 3, 1).flatten(0, 2)
         direction = F.normalize(queries.direction, dim=-1)
         place = [queries.depth.log()[:, None] / 4, direction, queries.origin / 20, queries.time_s[:, None]]
-        return torch.cat([own, self.lattice]) + self.place(torch.cat(place, -1))
+        placed: Tensor = self.place(torch.cat(place, -1))
+        return torch.cat([own, self.lattice]) + placed

@@ -66,8 +66,11 @@ def make_queries(views: Views, images: Tensor, depth_maps: Tensor, config: World
     """Evidence points at `depth_maps` [S, h, w] for every view, coloured by `images` [S, 3, H, W], and the lattice."""
     evidence = _evidence(views, images, depth_maps, config)
     lattice = _lattice(views, config)
-    joined = [torch.cat(pair) for pair in zip(evidence, lattice, strict=True)]
-    return Queries(*joined, grid=(len(views), *depth_maps.shape[1:]))
+    origin, direction, depth, spread, size, time_s, colors = (
+        torch.cat(pair) for pair in zip(evidence, lattice, strict=True)
+    )
+    count, rows, columns = depth_maps.shape
+    return Queries(origin, direction, depth, spread, size, time_s, colors, (count, rows, columns))
 
 
 def _evidence(views: Views, images: Tensor, depth_maps: Tensor, config: WorldRecConfig) -> tuple[Tensor, ...]:

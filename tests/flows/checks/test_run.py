@@ -76,6 +76,10 @@ def swapped_cameras_in_one_frame(clip: Clip) -> Clip:
     return replace(clip, depth=depth)
 
 
+def exchanged_images(clip: Clip) -> Clip:
+    return replace(clip, rgb=clip.rgb[:, [1, 0, 2]])
+
+
 def time_gap(clip: Clip) -> Clip:
     return replace(clip, times_s=clip.times_s + np.where(np.arange(len(clip.times_s)) > 2, 0.2, 0))
 
@@ -134,6 +138,7 @@ FAULTS: dict[Callable[[Clip], Clip], str] = {
     skewed_rotation: "rotation_error",
     swapped_cameras: "dense_depth_error_frames",
     swapped_cameras_in_one_frame: "dense_depth_error_cameras",
+    exchanged_images: "dense_image_agreement",
     time_gap: "longest_step",
     black_image: "darkest_image",
     grey_image: "flattest_image",
@@ -148,7 +153,7 @@ FAULTS: dict[Callable[[Clip], Clip], str] = {
 
 @pytest.fixture(scope="module")
 def verdict_on_faults(prepare: Prepare, street: Any, config: ValidateConfig) -> dict[str, Any]:
-    """Thirteen clips with one fault each, and a sound one."""
+    """A clip for each fault, and a sound one."""
     faulty = [fault(street.clip(number)) for number, fault in enumerate(FAULTS)]
     return judge(prepare([*faulty, street.clip(len(faulty))], checked=False), config)
 

@@ -61,7 +61,6 @@ def test_logs_become_shards_split_by_log(run: Run, write_scenes: WriteScenes) ->
         "clips.parquet",
         "not_included.json",
         *(f"shards/shard-{k:05d}.tar" for k in range(5)),
-        "sources.json",
     ]
     for clip_id in store.clip_ids():
         row = store.row(clip_id)
@@ -72,14 +71,11 @@ def test_logs_become_shards_split_by_log(run: Run, write_scenes: WriteScenes) ->
     assert (shards.nunique() == 1).all() and (shards.size() <= 2).all()
 
 
-def test_what_a_source_lacks_and_is_is_written(run: Run, write_scenes: WriteScenes) -> None:
+def test_what_a_source_lacks_is_written(run: Run, write_scenes: WriteScenes) -> None:
     out = run(street(write_scenes(3)))
     not_included = json.loads((out / "not_included.json").read_text())
     lacking = dict.fromkeys(["dynamic", "layout", "sky", "text"], 3)
     assert not_included == {"logs": [], "clips_without": {"street": lacking}}
-    assert json.loads((out / "sources.json").read_text())["sources"] == [
-        {"digest": "digest of street", "name": "street"}
-    ]
 
 
 def test_the_output_does_not_depend_on_workers_or_on_the_run(run: Run, write_scenes: WriteScenes) -> None:

@@ -46,7 +46,9 @@ class Atmosphere:
         rgb = self.gradient(up)
         scale = 260.0 / (up + 0.12)
         u, v = directions[:, 0] * scale, directions[:, 1] * scale
-        amount = np.clip(0.5 + 0.55 * noise(u, v, pixel_angle * scale) + 1.6 * (self.clouds - 0.5), 0, 1) * np.clip(up * 6, 0, 1)
+        amount = np.clip(0.5 + 0.55 * noise(u, v, pixel_angle * scale) + 1.6 * (self.clouds - 0.5), 0, 1) * np.clip(
+            up * 6, 0, 1
+        )
         rgb += (0.85 * amount)[:, None] * (self.cloud_rgb - rgb)
         glow = np.maximum(directions @ self.sun, 0) ** 24
         return rgb + (0.35 * (1 - self.clouds) * glow)[:, None] * self.sun_rgb
@@ -59,7 +61,7 @@ class Atmosphere:
     def through_air(self, rgb: F32, distance: F32) -> F32:
         """Colour [S, 3] after [S] metres of air."""
         clear = np.exp(-self.fog_per_m * distance)[:, None]
-        return self.horizon_rgb + clear * (rgb - self.horizon_rgb)
+        return np.asarray(self.horizon_rgb + clear * (rgb - self.horizon_rgb))
 
 
 _DAY = ((3.4, 3.1, 2.7), (0.34, 0.4, 0.54), (0.4, 0.8, 1.7), (1.9, 2.1, 2.3))
@@ -107,9 +109,9 @@ def atmosphere(weather: Weather, time_of_day: TimeOfDay, rng: np.random.Generato
 
 def _greyed(rgb: F32, colourful: float) -> F32:
     grey = rgb.mean()
-    return (grey + colourful * (rgb - grey)).astype(np.float32)
+    return np.asarray(grey + colourful * (rgb - grey), np.float32)
 
 
 def tone(linear: F32) -> F32:
     """Display values in [0, 1]: an exponential shoulder, then gamma 2.2."""
-    return (1 - np.exp(-np.maximum(linear, 0))) ** np.float32(1 / 2.2)
+    return np.asarray((1 - np.exp(-np.maximum(linear, 0))) ** (1 / 2.2))

@@ -1,7 +1,8 @@
 """What stands on one block: pavement, buildings, trees, poles, lamps and parked cars.
 
-A block is a pure function of (seed, log, i, j). Styles in `Solids.style` of a FACADE: window period, window share across,
-floor height, window share up, ground floor (1 = shop), a number that tells buildings apart.
+A block is a pure function of (seed, log, i, j). `Solids.style` of a FACADE: window period, window share across, floor
+height, window share up, ground floor (1 = shop), a number that tells buildings apart. Of a PAVEMENT: 1 between homes,
+and the width of the paved strip.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from worldmodel.data.synthetic.agents import Agent, random_vehicle
 from worldmodel.data.synthetic.solids import F64, Material, Solids, SolidsBuilder
 from worldmodel.data.synthetic.streets import (
     HALF_ROAD_M,
-    LANE_M,
     PARKING_M,
     SIDEWALK_M,
     Block,
@@ -34,7 +34,7 @@ SIGN_COLOURS = ((0.5, 0.03, 0.03), (0.03, 0.1, 0.45), (0.65, 0.5, 0.05), (0.7, 0
 
 @dataclass(frozen=True)
 class BlockContents:
-    """The still things of a block. `parked` agents own solids by their index in it; `lamps` are [L, 3] light positions."""
+    """The still things of a block. A solid's owner is an index into `parked`; `lamps` are [L, 3] light positions."""
 
     solids: Solids
     parked: tuple[tuple[Agent, Pose2], ...]

@@ -1,7 +1,8 @@
 """The difficulty card: what the simplest methods reach on clips of the synthetic world, and what the images are like.
 
-PSNR is the mean over target images, on 8-bit colours in [0, 1]. The spectrum's slope is a log-log fit of radially averaged
-power (natural images: about -2). FVD belongs to evaluation and is left out.
+PSNR is the mean over target images, on 8-bit colours in [0, 1]. `unseen_fraction` is the share of target pixels that no
+context image saw. The spectrum's slope is a log-log fit of radially averaged power (Field 1987: natural images are near
+-2; driving images with a bright sky are steeper). FVD belongs to evaluation and is left out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,11 @@ LUMA = np.array([0.299, 0.587, 0.114])
 def difficulty_card(clips: Sequence[Clip], context_stride: int) -> dict[str, float | int | str]:
     """Measures clips that have dense depth, masks and poses; see the module for what the entries mean."""
     rows = [_measure(clip, context_stride) for clip in clips]
-    card: dict[str, float | int | str] = {"world_version": WORLD_VERSION, "clips": len(clips), "context_stride": context_stride}
+    card: dict[str, float | int | str] = {
+        "world_version": WORLD_VERSION,
+        "clips": len(clips),
+        "context_stride": context_stride,
+    }
     for key in rows[0]:
         card[key] = round(float(np.mean([row[key] for row in rows])), 4)
     return card

@@ -41,10 +41,19 @@ def _windows(canvas: Canvas, u: F32, z: F32, where: F32) -> None:
     left, low = 0.5 * (1 - share), np.float32(0.28)
     frame_u, frame_z = 0.1 / period, 0.1 / floor
     glass = pulse(column - left, wc, share) * pulse(row - low, wr, tall) * where
-    framed = pulse(column - left + frame_u, wc, share + 2 * frame_u) * pulse(row - low + frame_z, wr, tall + 2 * frame_z) * where
+    framed = (
+        pulse(column - left + frame_u, wc, share + 2 * frame_u)
+        * pulse(row - low + frame_z, wr, tall + 2 * frame_z)
+        * where
+    )
     canvas.cover(framed, np.clip(canvas.colour * 0.4 + 0.38, 0, 0.8))
     mullion = pulse(column - 0.5 + 0.02, wc, 0.04) * pulse(row - low, wr, tall) * where
-    cells = np.floor(column), np.floor(row), np.floor(style[:, 5]), canvas.surface.axis.astype(np.float32) * 2 + canvas.surface.side
+    cells = (
+        np.floor(column),
+        np.floor(row),
+        np.floor(style[:, 5]),
+        canvas.surface.axis.astype(np.float32) * 2 + canvas.surface.side,
+    )
     draw = cell_hash(*cells)
     sharp = np.clip(1.5 - 2 * np.maximum(wc, wr), 0, 1)
     tint = 0.02 + 0.13 * (sharp * draw**2 + (1 - sharp) / 3)
@@ -71,4 +80,6 @@ def _shop(canvas: Canvas, u: F32, z: F32, where: F32) -> None:
     canvas.cover(sign, (0.05 + 0.55 * hue**2).astype(np.float32))
     letters = band(z, wz, 2.95, 3.3) * pulse(u / 0.45, wu / 0.45, 0.55) * band(np.mod(u, 7.0), wu, 1.2, 5.4) * where
     canvas.cover(0.9 * letters, np.where(hue.mean(-1, keepdims=True) > 0.5, np.float32(0.03), np.float32(0.75)))
-    canvas.emission[:] += (canvas.lamps * (0.8 * glass + 0.35 * sign))[:, None] * LAMPLIGHT * (0.4 + 0.6 * goods)[:, None]
+    canvas.emission[:] += (
+        (canvas.lamps * (0.8 * glass + 0.35 * sign))[:, None] * LAMPLIGHT * (0.4 + 0.6 * goods)[:, None]
+    )

@@ -45,7 +45,9 @@ def paint_car_cabin(canvas: Canvas) -> None:
     canvas.gloss[:] = 0.6
     flank = surface.axis == 1
     wide = np.where(flank, half[:, 0], half[:, 1])
-    glass = band(v, wv, -0.85 * half[:, 2], 0.7 * half[:, 2]) * band(u, wu, -0.9 * wide, 0.9 * wide) * (surface.axis != 2)
+    glass = (
+        band(v, wv, -0.85 * half[:, 2], 0.7 * half[:, 2]) * band(u, wu, -0.9 * wide, 0.9 * wide) * (surface.axis != 2)
+    )
     pillars = pulse(u / 1.0 + 0.54, wu, 0.08) * flank
     canvas.cover(glass * (1 - pillars), GLASS, gloss=1.0)
 

@@ -1,7 +1,7 @@
 """One camera image of a scene: colour, z-depth and masks.
 
-A ray through each pixel's centre gives depth and masks, exactly. Colour is filtered: textures filter themselves, and where
-neighbouring pixels see different faces four more rays find out what shares the pixel (as adaptive multisampling does).
+A ray through each pixel's centre gives depth and masks, exactly. Colour is filtered: textures filter themselves, and
+where neighbouring pixels see different faces, four rays find out what shares the pixel (adaptive multisampling).
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,15 @@ from worldmodel.data.synthetic.atmosphere import Atmosphere, tone
 from worldmodel.data.synthetic.objects import leaf_cutout
 from worldmodel.data.synthetic.scene import Scene
 from worldmodel.data.synthetic.shading import shade
+from worldmodel.data.synthetic.shadows import Shadows
 from worldmodel.data.synthetic.solids import F32, F64, NO_OWNER, Index, Material
-from worldmodel.data.synthetic.surface import hit_faces, surface_at
-from worldmodel.data.synthetic.tracer import MISS, Shadows, Tracer, bundle_planes
+from worldmodel.data.synthetic.surface import Surface, hit_faces, surface_at
+from worldmodel.data.synthetic.tracer import MISS, Tracer, bundle_planes
 from worldmodel.geometry.poses import pixel_directions
 
 TILE_PX = 16
 MAX_DEPTH_M = 350.0
+SHADOW_OFFSET_M = 0.02
 _SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125))
 
 
@@ -74,12 +76,29 @@ class Image:
     seen: frozenset[int]
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """S rays whose weighted sum is each pixel's colour, tile by tile.
+
+    Attributes:
+        pixel: [S] the pixel each belongs to, and `weight` [S] its share of it.
+        directions, t, solid: the rays [S, 3], their parameter and the solid they hit, or MISS.
+        tile_sizes: how many belong to each tile.
+    """
+
+    pixel: Index
+    weight: F32
+    directions: F32
+    t: F32
+    solid: NDArray[np.int32]
+    tile_sizes: tuple[int, ...]
+
+
 def render(scene: Scene, camera: Pinhole, world_from_camera: F64, air: Atmosphere, gain: float) -> Image:
     """Renders one image; `gain` is its exposure beside the log's."""
     origin = world_from_camera[:3, 3]
     rotation = world_from_camera[:3, :3].astype(np.float32)
-    cutout = partial(leaf_cutout, scene.solids)
-    tracer = Tracer(origin, scene.solids, camera.pixel_angle, cutout)
+    tracer = Tracer(origin, scene.solids, camera.pixel_angle, partial(leaf_cutout, scene.solids))
     candidates = tracer.candidates(bundle_planes(camera.tile_directions @ rotation.T))
     directions = camera.directions @ rotation.T
     t = np.empty(len(directions), np.float32)
@@ -87,86 +106,103 @@ def render(scene: Scene, camera: Pinhole, world_from_camera: F64, air: Atmospher
     for tile, near in zip(camera.tiles, candidates, strict=True):
         t[tile], solid[tile] = tracer.cast(directions[tile], near)
     solid[t > MAX_DEPTH_M] = MISS
-    mixed = _mixed_pixels(scene, origin, directions, t, solid, camera)
+    mixed = _mixed_pixels(_faces(scene, origin, directions, t, solid).reshape(camera.height, camera.width)).ravel()
     steps = rotation[:, 0] / np.float32(camera.K[0, 0]), rotation[:, 1] / np.float32(camera.K[1, 1])
-    samples = _Samples(directions, t, solid, camera, steps)
-    samples.refine(mixed, tracer, candidates)
-    linear = _colours(samples, scene, origin, air, Shadows(air.sun, scene.solids, origin, cutout))
-    rgb = tone(linear * np.float32(air.exposure * gain))
-    return _image(rgb, t, solid, scene, camera)
-
-
-class _Samples:
-    """Rays whose mean is each pixel's colour: its centre's, or four in a mixed pixel; kept tile by tile."""
-
-    def __init__(self, directions: F32, t: F32, solid: NDArray[np.int32], camera: Pinhole, steps: tuple[F32, F32]) -> None:
-        self.centre = directions, t, solid
-        self.camera, self.steps = camera, steps
-
-    def refine(self, mixed: NDArray[np.bool_], tracer: Tracer, candidates: list[Index]) -> None:
-        """Replaces the ray of each mixed pixel by four."""
-        directions, t, solid = self.centre
-        parts = []
-        for tile, near in zip(self.camera.tiles, candidates, strict=True):
-            plain, edge = tile[~mixed[tile]], tile[mixed[tile]]
-            parts.append((plain, directions[plain], t[plain], solid[plain], np.ones(len(plain), np.float32)))
-            rays = np.concatenate([directions[edge] + dx * self.steps[0] + dy * self.steps[1] for dx, dy in _SUBPIXELS])
-            sub_t, sub_solid = tracer.cast(rays, near)
-            sub_solid[sub_t > MAX_DEPTH_M] = MISS
-            parts.append((np.tile(edge, 4), rays, sub_t, sub_solid, np.full(len(rays), 0.25, np.float32)))
-        self.tile_sizes = [len(a[0]) + len(b[0]) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-        self.pixel, self.directions, self.t, self.solid, self.weight = (
-            np.concatenate(column) for column in zip(*parts, strict=True)
+    parts = []
+    for tile, near in zip(camera.tiles, candidates, strict=True):
+        plain, edge = tile[~mixed[tile]], tile[mixed[tile]]
+        rays = np.concatenate([directions[edge] + dx * steps[0] + dy * steps[1] for dx, dy in _SUBPIXELS])
+        parts.append(
+            _tile_samples(plain, (directions[plain], t[plain], solid[plain]), edge, rays, tracer.cast(rays, near))
         )
+    linear = _colours(_join(parts), scene, origin, air, camera, steps)
+    return _image(tone(linear * np.float32(air.exposure * gain)), t, solid, scene, camera)
 
 
-def _mixed_pixels(
-    scene: Scene, origin: F64, directions: F32, t: F32, solid: NDArray[np.int32], camera: Pinhole
-) -> NDArray[np.bool_]:
-    """Pixels [H*W] with a neighbour that sees another face (all leaves count as one)."""
+def _tile_samples(
+    plain: Index,
+    centres: tuple[F32, F32, NDArray[np.int32]],
+    mixed: Index,
+    rays: F32,
+    hits: tuple[F32, NDArray[np.int32]],
+) -> _Samples:
+    """The centre's ray of plain pixels, and the rays of mixed ones, which come in len(_SUBPIXELS) rounds."""
+    directions, t, solid = centres
+    rounds = len(_SUBPIXELS)
+    return _Samples(
+        pixel=np.concatenate([plain, np.tile(mixed, rounds)]),
+        weight=np.concatenate([np.ones(len(plain)), np.full(len(rays), 1 / rounds)]).astype(np.float32),
+        directions=np.concatenate([directions, rays]),
+        t=np.concatenate([t, hits[0]]),
+        solid=np.concatenate([solid, np.where(hits[0] > MAX_DEPTH_M, MISS, hits[1])]),
+        tile_sizes=(len(plain) + len(rays),),
+    )
+
+
+def _join(parts: list[_Samples]) -> _Samples:
+    return _Samples(
+        pixel=np.concatenate([part.pixel for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        directions=np.concatenate([part.directions for part in parts]),
+        t=np.concatenate([part.t for part in parts]),
+        solid=np.concatenate([part.solid for part in parts]),
+        tile_sizes=tuple(size for part in parts for size in part.tile_sizes),
+    )
+
+
+def _faces(scene: Scene, origin: F64, directions: F32, t: F32, solid: NDArray[np.int32]) -> NDArray[np.int64]:
+    """A number [S] for the face that each ray hits: -1 the sky, -2 leaves of any tree."""
     hit = np.flatnonzero(solid != MISS)
-    face = np.full(len(solid), -1, np.int64)
     leafy = scene.solids.material[solid[hit]] == Material.FOLIAGE
     _, _, axis = hit_faces(origin, directions[hit], t[hit], solid[hit], scene.solids)
+    face = np.full(len(solid), -1, np.int64)
     face[hit] = np.where(leafy, -2, solid[hit] * 3 + axis)
-    face = face.reshape(camera.height, camera.width)
+    return face
+
+
+def _mixed_pixels(face: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels [H, W] with a neighbour that sees another face."""
     mixed = np.zeros(face.shape, bool)
     across, down = face[:, 1:] != face[:, :-1], face[1:] != face[:-1]
     mixed[:, 1:] |= across
     mixed[:, :-1] |= across
     mixed[1:] |= down
     mixed[:-1] |= down
-    return mixed.ravel()
+    return mixed
 
 
-def _colours(samples: _Samples, scene: Scene, origin: F64, air: Atmosphere, shadows: Shadows) -> F32:
+def _colours(
+    samples: _Samples, scene: Scene, origin: F64, air: Atmosphere, camera: Pinhole, steps: tuple[F32, F32]
+) -> F32:
     """Linear colour [H*W, 3]."""
-    hit = samples.solid != MISS
-    rows = np.flatnonzero(hit)
-    rows = rows[np.argsort(scene.solids.material[samples.solid[rows]], kind="stable")]
-    surface = surface_at(origin, samples.directions[rows], samples.t[rows], samples.solid[rows], scene.solids, samples.steps)
-    sunlight = np.ones(len(samples.pixel), np.float32)
-    facing = np.zeros(len(samples.pixel), bool)
-    facing[rows] = surface.normal @ air.sun > 0
-    lifted = np.zeros((len(samples.pixel), 3), np.float32)
-    lifted[rows] = surface.point + np.float32(0.02) * surface.normal
-    softness = np.full(len(samples.pixel), air.shadow_blur_m, np.float32)
-    softness[rows] = np.maximum(air.shadow_blur_m, surface.width.max(1))
-    start = 0
-    for size in samples.tile_sizes:
-        lit = start + np.flatnonzero(facing[start : start + size])
-        start += size
-        if len(lit):
-            sunlight[lit] = shadows.sunlight(lifted[lit], softness[lit])
+    hit = np.flatnonzero(samples.solid != MISS)
+    hit = hit[np.argsort(scene.solids.material[samples.solid[hit]], kind="stable")]
+    surface = surface_at(origin, samples.directions[hit], samples.t[hit], samples.solid[hit], scene.solids, steps)
+    sunlight = _sunlight(samples, hit, surface, scene, origin, air)
     rgb = np.empty((len(samples.pixel), 3), np.float32)
-    rgb[rows] = shade(surface, sunlight[rows], scene, origin, air)
-    sky = np.flatnonzero(~hit)
+    rgb[hit] = shade(surface, sunlight, scene, origin, air)
+    sky = np.flatnonzero(samples.solid == MISS)
     towards = samples.directions[sky]
-    towards = towards / np.sqrt(np.einsum("sk,sk->s", towards, towards))[:, None]
-    rgb[sky] = air.sky(towards, samples.camera.pixel_angle)
-    pixels = samples.camera.height * samples.camera.width
+    rgb[sky] = air.sky(towards / np.linalg.norm(towards, axis=1, keepdims=True), camera.pixel_angle)
+    pixels = camera.height * camera.width
     weighted = rgb * samples.weight[:, None]
     return np.stack([np.bincount(samples.pixel, weighted[:, k], pixels) for k in range(3)], -1).astype(np.float32)
+
+
+def _sunlight(samples: _Samples, hit: Index, surface: Surface, scene: Scene, origin: F64, air: Atmosphere) -> F32:
+    """Share of the sun that reaches each surface sample; `hit` are their rows among the samples."""
+    shadows = Shadows(air.sun, scene.solids, origin, partial(leaf_cutout, scene.solids))
+    leafy = scene.solids.material[surface.solid] == Material.FOLIAGE
+    facing = np.flatnonzero((surface.normal @ air.sun > 0) | leafy)
+    points = surface.point[facing] + np.float32(SHADOW_OFFSET_M) * surface.normal[facing]
+    softness = np.maximum(air.shadow_blur_m, surface.width[facing].max(1))
+    order = np.argsort(hit[facing], kind="stable")
+    ends = np.searchsorted(hit[facing][order], np.cumsum(samples.tile_sizes))
+    light = np.ones(len(surface), np.float32)
+    for rows in np.split(order, ends[:-1]):
+        if len(rows):
+            light[facing[rows]] = shadows.sunlight(points[rows], softness[rows])
+    return light
 
 
 def _image(rgb: F32, t: F32, solid: NDArray[np.int32], scene: Scene, camera: Pinhole) -> Image:

@@ -1,6 +1,7 @@
 """From surface samples to linear colour: paint, sun and shadow, sky light, lamps at night, reflection of the sky."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldmodel.data.synthetic.atmosphere import Atmosphere
 from worldmodel.data.synthetic.facade import paint_facade
@@ -52,23 +53,30 @@ def shade(surface: Surface, sunlight: F32, scene: Scene, origin: F64, air: Atmos
     """
     albedo, emission, gloss = _painted(surface, scene, air.lamps)
     material = scene.solids.material[surface.solid]
-    view = surface.point / surface.distance[:, None]
     if air.wet:
-        flat = (surface.normal[:, 2] > 0.5) & ((material == Material.ASPHALT) | (material == Material.PAVEMENT))
-        albedo *= np.where(flat, np.float32(1 - 0.45 * air.wet), np.float32(1))[:, None]
-        gloss = np.where(flat, np.float32(0.3 * air.wet), gloss)
+        _wet_ground(surface, material, albedo, gloss, air.wet)
     towards_sun = surface.normal @ air.sun
     cosine = np.where(material == Material.FOLIAGE, 0.25 + 0.4 * np.abs(towards_sun), np.maximum(towards_sun, 0))
     openness = 0.72 + 0.28 * surface.normal[:, 2]
     light = air.ambient_rgb * openness[:, None] + air.sun_rgb * (cosine * sunlight)[:, None]
     if air.lamps == 1.0:
         light = light + _lamp_light(surface, scene, origin)
-    rgb = albedo * light + emission
+    return air.through_air(_mirrored(surface, albedo * light + emission, gloss, air), surface.distance)
+
+
+def _wet_ground(surface: Surface, material: NDArray[np.int16], albedo: F32, gloss: F32, wet: float) -> None:
+    flat = (surface.normal[:, 2] > 0.5) & ((material == Material.ASPHALT) | (material == Material.PAVEMENT))
+    albedo[flat] *= 1 - 0.45 * wet
+    gloss[flat] = 0.3 * wet
+
+
+def _mirrored(surface: Surface, rgb: F32, gloss: F32, air: Atmosphere) -> F32:
+    """Adds the mirrored sky by Schlick's approximation of Fresnel reflection; the scene itself is not mirrored."""
+    view = surface.point / surface.distance[:, None]
     facing = np.clip(-_dot(view, surface.normal), 0, 1)
     mirror = gloss * (0.06 + 0.94 * (1 - facing) ** 5)
     reflected_up = view[:, 2] + 2 * facing * surface.normal[:, 2]
-    rgb += mirror[:, None] * (air.gradient(np.abs(reflected_up)) - rgb)
-    return air.through_air(rgb, surface.distance)
+    return rgb + mirror[:, None] * (air.gradient(np.abs(reflected_up)) - rgb)
 
 
 def _painted(surface: Surface, scene: Scene, lamps: float) -> tuple[F32, F32, F32]:
@@ -106,7 +114,8 @@ def _grain(surface: Surface, scene: Scene) -> F32:
 
 
 def _lamp_light(surface: Surface, scene: Scene, origin: F64) -> F32:
-    light = np.zeros((len(surface), 3), np.float32)
+    """Light [S, 3] of the street lamps near the camera and of the ego's head lamps."""
+    light = _head_lamp_light(surface, scene, origin)
     offsets = (scene.lamps - origin).astype(np.float32)
     for lamp in offsets[np.hypot(offsets[:, 0], offsets[:, 1]) < LAMP_REACH_M]:
         to_lamp = lamp - surface.point
@@ -114,13 +123,18 @@ def _lamp_light(surface: Surface, scene: Scene, origin: F64) -> F32:
         facing = np.maximum(_dot(to_lamp, surface.normal), 0)
         down = np.maximum(to_lamp[:, 2], 0)
         light += (LAMP_POWER * facing * down / (squared * (squared + 4)))[:, None] * LAMP_RGB
+    return light
+
+
+def _head_lamp_light(surface: Surface, scene: Scene, origin: F64) -> F32:
     x, y, yaw = scene.ego
-    ahead = surface.point + (origin - np.array([x + 2.0 * np.cos(yaw), y + 2.0 * np.sin(yaw), 0.7])).astype(np.float32)
-    squared = _dot(ahead, ahead) + 1
-    along = ahead @ np.array([np.cos(yaw), np.sin(yaw), 0], np.float32)
-    spread = np.clip(along, 0, None) ** 12 / squared**6
-    facing = np.clip(-_dot(ahead, surface.normal) / np.sqrt(squared), 0, 1) * 0.85 + 0.15
-    return light + (HEAD_LAMP_POWER * spread * facing / (squared + 30))[:, None] * HEAD_LAMP_RGB
+    forward = np.array([np.cos(yaw), np.sin(yaw), 0])
+    lamp = np.array([x, y, 0.7]) + 2.0 * forward
+    beam = surface.point + (origin - lamp).astype(np.float32)
+    squared = _dot(beam, beam) + 1
+    spread = np.maximum(beam @ forward.astype(np.float32), 0) ** 12 / squared**6
+    facing = np.clip(-_dot(beam, surface.normal) / np.sqrt(squared), 0, 1) * 0.85 + 0.15
+    return np.asarray((HEAD_LAMP_POWER * spread * facing / (squared + 30))[:, None] * HEAD_LAMP_RGB)
 
 
 def _dot(a: F32, b: F32) -> F32:

@@ -6,11 +6,13 @@ A box of (almost) no thickness is a card; the FOLIAGE material cuts leaves out o
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
+# float32 arrays: numpy types their products with Python floats as float64, so strict checking needs the wider name
+F32 = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
 Index = NDArray[np.intp]
 

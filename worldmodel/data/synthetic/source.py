@@ -17,7 +17,7 @@ from worldmodel.data.synthetic.config import SyntheticCamera, SyntheticConfig, T
 from worldmodel.data.synthetic.lidar import Lidar
 from worldmodel.data.synthetic.renderer import Image, Pinhole, render
 from worldmodel.data.synthetic.scene import LogWorld, Scene
-from worldmodel.data.synthetic.solids import F32, F64
+from worldmodel.data.synthetic.solids import F64
 from worldmodel.data.synthetic.streets import Pose2, lane_lines, seeded
 from worldmodel.errors import DataError
 
@@ -56,7 +56,9 @@ class SyntheticSource:
             DataError: no such log.
         """
         if log_id not in self.log_ids():
-            raise DataError(f"synthetic: no log {log_id}", expected=f"one of {self.config.logs} logs, synthetic-0000 and on")
+            raise DataError(
+                f"synthetic: no log {log_id}", expected=f"one of {self.config.logs} logs, synthetic-0000 and on"
+            )
         return _Recording(self.config, self.seed, log_id).clips()
 
 

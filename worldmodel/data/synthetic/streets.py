@@ -1,12 +1,14 @@
 """The street plan of one log: an unbounded grid of streets, and the closed loops that traffic drives on it.
 
-The plan is a function of position: street i of an axis lies near i * SPACING_M, moved by a hash, so a drive may be as long as it likes.
-Traffic keeps to the right. Every block is ringed by its own lane, driven clockwise, so the agents of different blocks
-never meet; the ego drives around a rectangle of blocks, and the rings it uses stay empty. Cross traffic is left out.
+The plan is a function of position: street i of an axis lies near i * SPACING_M, moved by a hash, so a drive may be as
+long as it likes. Traffic keeps to the right. Every block is ringed by its own lane, driven clockwise, so the agents of
+different blocks never meet; the ego drives around a rectangle of blocks, and the rings it uses stay empty. Traffic that
+crosses a junction, lane changes and curved streets are left out.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -158,7 +160,7 @@ def lane_lines(plan: StreetPlan, x: float, y: float, reach: float, step: float =
     for axis, (position, other) in enumerate(((x, y), (y, x))):
         crossings = plan.lines_near(1 - axis, other, reach)
         for centre in plan.lines_near(axis, position, reach):
-            for start, end in zip(crossings[:-1], crossings[1:], strict=True):
+            for start, end in pairwise(crossings):
                 low, high = start + HALF_ROAD_M + STOP_LINE_M[1], end - HALF_ROAD_M - STOP_LINE_M[1]
                 along = np.linspace(low, high, max(2, int((high - low) / step) + 1))
                 for offset in (-LANE_M, 0.0, LANE_M):

@@ -1,4 +1,4 @@
-"""Where rays hit: position, face, face coordinates and the pixel's footprint on the face (ray differentials, Igehy 1999)."""
+"""Where rays hit: position, face, face coordinates, and the pixel's footprint there (ray differentials, Igehy 1999)."""
 
 from dataclasses import dataclass, fields
 

@@ -1,7 +1,9 @@
-"""Procedural patterns that filter themselves: each takes the width of the pixel's footprint and returns its mean over it.
+"""Procedural patterns that filter themselves: each takes the width of the pixel's footprint and returns its mean there.
 
-Periodic patterns are box-filtered analytically (integral of the pulse train, as in RenderMan's `filteredpulsetrain`); noise is
-one tileable texture with a 1/f^2 power spectrum, sampled trilinearly from its mip chain. So nothing aliases and nothing is supersampled.
+Periodic patterns are box-filtered analytically (the integral of a pulse train, as `filteredpulsetrain` in Apodaca and
+Gritz, Advanced RenderMan, 1999); noise is one tileable texture with a 1/f^2 power spectrum, sampled trilinearly from
+its mip chain (Williams 1983). So textures do not alias and need no supersampling. Anisotropic filtering of the noise is
+left out.
 """
 
 from functools import cache
@@ -30,7 +32,8 @@ def _pulse_integral(x: F32, duty: F32 | float) -> F32:
 def band(x: F32, width: F32, low: F32 | float, high: F32 | float) -> F32:
     """Share of [x - width/2, x + width/2] that lies in [low, high]."""
     width = np.maximum(width, 1e-3)
-    return np.maximum(np.minimum(x + 0.5 * width, high) - np.maximum(x - 0.5 * width, low), 0) / width
+    inside = np.minimum(x + 0.5 * width, high) - np.maximum(x - 0.5 * width, low)
+    return np.asarray(np.maximum(inside, 0) / width)
 
 
 def cell_hash(*cells: F32) -> F32:
@@ -48,10 +51,10 @@ def noise(u: F32, v: F32, footprint: F32) -> F32:
     """Zero-mean noise of unit deviation at texel coordinates (u, v), averaged over `footprint` texels."""
     levels = _noise_levels()
     level = np.clip(np.log2(np.maximum(footprint, 1.0)), 0, len(levels.sizes) - 1.001)
+    fraction = level - np.floor(level)
     lower = level.astype(np.int32)
-    fraction = level - lower
     fine, coarse = levels.bilinear(u, v, lower), levels.bilinear(u, v, lower + 1)
-    return fine + fraction * (coarse - fine)
+    return np.asarray(fine + fraction * (coarse - fine))
 
 
 class _MipChain:
@@ -79,7 +82,7 @@ class _MipChain:
         texels = self._texels
         upper = texels[top + left] * (1 - fx) + texels[top + right] * fx
         under = texels[bottom + left] * (1 - fx) + texels[bottom + right] * fx
-        return upper + fy * (under - upper)
+        return np.asarray(upper + fy * (under - upper))
 
 
 @cache

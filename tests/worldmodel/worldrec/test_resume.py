@@ -1,0 +1,154 @@
+"""Resume states survive kills and damage, and training that was interrupted ends with the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from worldmodel.errors import Preempted
+from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
+from worldmodel.worldrec.loop import Follow, Result, TrainingData, fit, lr_share
+from worldmodel.worldrec.resume import load_state, save_state
+from worldmodel.worldrec.views import ClipTensors
+
+Train = Callable[..., Result]
+
+
+@pytest.fixture
+def train(small: WorldRecConfig, short_run: TrainConfig, clips: list[ClipTensors]) -> Train:
+    def run(directory: Path, follow: Follow | None = None) -> Result:
+        directory.mkdir(exist_ok=True)
+        return fit(small, short_run, TrainingData(clips, clips[:1]), 0, directory, follow or Follow())
+
+    return run
+
+
+def same_bits(a: Result, b: Result) -> bool:
+    one, other = a.model.state_dict(), b.model.state_dict()
+    return all(torch.equal(one[name], other[name]) for name in one) and a.history == b.history
+
+
+def test_two_runs_end_with_the_same_bits(train: Train, tmp_path: Path) -> None:
+    assert same_bits(train(tmp_path / "a"), train(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 8, 11])
+def test_a_run_stopped_and_continued_ends_with_the_bits_of_an_undisturbed_one(
+    train: Train, tmp_path: Path, stop_at: int
+) -> None:
+    done: list[int] = []
+    stopping = Follow(progress=lambda step, total: done.append(step), should_stop=lambda: done[-1] == stop_at)
+    with pytest.raises(Preempted, match=f"after step {stop_at}"):
+        train(tmp_path / "a", stopping)
+    said: list[str] = []
+    continued = train(tmp_path / "a", Follow(say=said.append))
+    assert said == [f"going on from step {stop_at}"]
+    assert same_bits(continued, train(tmp_path / "b"))
+
+
+def test_a_run_that_dies_in_a_step_goes_on_from_the_last_state(train: Train, tmp_path: Path) -> None:
+    def die_after(step: int, total: int) -> None:
+        if step == 7:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(tmp_path / "a", Follow(progress=die_after))
+    said: list[str] = []
+    continued = train(tmp_path / "a", Follow(say=said.append))
+    assert said == ["going on from step 4"]
+    assert same_bits(continued, train(tmp_path / "b"))
+
+
+def test_a_corrupt_state_is_named_and_the_older_one_used(train: Train, tmp_path: Path) -> None:
+    directory = tmp_path / "a"
+    train(directory)
+    _, newest = sorted(directory.glob("step-*.pt"))
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    said: list[str] = []
+    continued = train(directory, Follow(say=said.append))
+    assert said[0].startswith(f"{newest} is corrupt")
+    assert said[1] == "going on from step 4"
+    assert same_bits(continued, train(tmp_path / "b"))
+
+
+def test_without_any_intact_state_training_starts_from_zero(tmp_path: Path) -> None:
+    said: list[str] = []
+    for step in (1, 2):
+        save_state(tmp_path, step, {"step": step}).write_bytes(b"cut")
+    assert load_state(tmp_path, said.append) is None
+    assert len(said) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_newest_two_states_are_kept_and_half_written_ones_are_not_states(tmp_path: Path) -> None:
+    for step in (5, 10, 15):
+        save_state(tmp_path, step, {"step": step, "weights": torch.arange(3)})
+    (tmp_path / ".step-00000020-0000.pt.77").write_bytes(b"half")
+    assert [path.name[:13] for path in sorted(tmp_path.glob("step-*"))] == ["step-00000010", "step-00000015"]
+    state = load_state(tmp_path, pytest.fail)
+    assert state is not None
+    assert state["step"] == 15
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[1])
+from conftest import make_clip
+from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
+from worldmodel.worldrec.loop import Follow, TrainingData, fit
+from worldmodel.worldrec.views import ClipTensors
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
+clip = ClipTensors.from_clip(make_clip(), range(8))
+small = WorldRecConfig(channels=(8, 16), width=8, rounds=1, hypotheses=0, depth_bins=8)
+train = TrainConfig(steps=40, warmup=2, targets=1, checkpoint_every=3, validate_every=40)
+follow = Follow(progress=lambda done, total: print(done, flush=True), say=print)
+result = fit(small, train, TrainingData([clip]), 0, Path(sys.argv[2]), follow)
+torch.save(result.model.state_dict(), sys.argv[3])
+"""
+
+
+def test_a_process_killed_with_9_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+
+    def start(name: str) -> subprocess.Popen[str]:
+        (tmp_path / name).mkdir(exist_ok=True)
+        arguments = [str(Path(__file__).parent), str(tmp_path / name), str(tmp_path / f"{name}.pt")]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+        return subprocess.Popen(
+            [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    killed = start("killed")
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.strip() == "8":
+            killed.send_signal(signal.SIGKILL)
+            break
+    assert killed.wait() == -signal.SIGKILL
+    killed.stdout.close()
+    output, _ = start("killed").communicate()
+    assert "going on from step" in output
+    whole = start("whole")
+    whole.communicate()
+    first, second = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("killed", "whole"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_learning_rate_warms_up_and_decays_along_a_cosine() -> None:
+    config = TrainConfig(steps=110, warmup=10, final_lr_share=0.1)
+    assert lr_share(config, 0) == pytest.approx(1 / 11)
+    assert lr_share(config, 10) == pytest.approx(1.0)
+    assert lr_share(config, 60) == pytest.approx(0.55)
+    assert lr_share(config, 110) == pytest.approx(0.1)
