@@ -1,6 +1,6 @@
 """How fast the synthetic source makes clips: one process, CPU and wall time, and the parts of a clip.
 
-    python benchmarks/synthetic_world.py [--clips N] [--json]
+python benchmarks/synthetic_world.py [--clips N] [--json]
 """
 
 import argparse

@@ -13,6 +13,7 @@ from typing import Any
 
 from evaluation.decision import Decision, GateContext
 from evaluation.gate import decide
+from evaluation.records import read_report, write_record
 from evaluation.report import Report
 from flows import registry
 from flows.inputs import resume_directory
@@ -22,13 +23,14 @@ from flows.pipeline import StageRun, lock_entries, run_stage
 from flows.profile import Profile, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
-from flows.stage import PROGRESS_FILE, write_json
+from flows.stage import PROGRESS_FILE
 from flows.tracking import Tracker
 from flows.workspace import Snapshot, record
 from worldmodel.errors import RegistryError
 
 MODEL_STAGE, REPORT_STAGE = "train_worldrec", "evaluate"
 MODEL_FILE = "model.safetensors"
+NO_MODEL = digest(None)
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,17 @@ class Driver:
         return read_profile(self.workspace / PARAMS_FILE)
 
     def model_sha256(self) -> str:
-        """Digest of the trained weights, from the manifest of the stage that wrote them."""
-        manifest = read_manifest(self.workspace / "artifacts" / MODEL_STAGE)
-        return str(manifest["files"][MODEL_FILE]["sha256"])
+        """Digest of the trained weights, from the manifest of their stage; `NO_MODEL` where it had no data."""
+        files = read_manifest(self.workspace / "artifacts" / MODEL_STAGE)["files"]
+        return str(files[MODEL_FILE]["sha256"]) if MODEL_FILE in files else NO_MODEL
 
-    def report(self) -> Report:
-        """The evaluation of this run's model."""
-        return Report.model_validate_json((self.workspace / "artifacts" / REPORT_STAGE / "report.json").read_text())
+    def report(self) -> Report | None:
+        """The evaluation of this run's model, or None where there was nothing to measure."""
+        path = self.workspace / "artifacts" / REPORT_STAGE / "report.json"
+        return read_report(path) if path.is_file() else None
 
-    def register(self) -> str:
-        """Registers the model, or finds it registered; returns its version.
+    def register(self) -> str | None:
+        """Registers the model, or finds it registered; returns its version, None where there is no model.
 
         Raises:
             RegistryError: MLflow does not answer.
@@ -138,6 +141,8 @@ class Driver:
         client, parent = self._mlflow()
         self.tracker.log_artifacts(self.workspace / "artifacts" / REPORT_STAGE, REPORT_STAGE)
         name, sha256 = self.profile().register_.model, self.model_sha256()
+        if sha256 == NO_MODEL:
+            return None
         tags = registry.version_tags(self.record)
         version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
         self.record.model = {"name": name, "version": version, "sha256": sha256}
@@ -157,7 +162,7 @@ class Driver:
         champion_report = None if serving is None else registry.champion_report(client, serving)
         self.decision = decide(self.report(), champion_report, profile.gate, context)
         folder = self.runs.folder(self.record.run_id)
-        write_json(folder / "decision.json", self.decision.model_dump(mode="json"))
+        write_record(folder / "decision.json", self.decision)
         self.record.decision = self.decision.summary
         self.runs.save(self.record)
         return self.decision, None if serving is None else serving.version

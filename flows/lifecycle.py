@@ -20,6 +20,7 @@ from prefect.states import Completed
 from prefect.tasks import Task
 
 from evaluation.decision import Decision
+from evaluation.report import Report
 from flows.driver import Driver, Request
 from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout
@@ -64,7 +65,7 @@ def bring_up_to_date(stage: str) -> State:
 
 
 @task(**_options)
-def register() -> str:
+def register() -> str | None:
     """The model in the registry, under the alias `challenger`."""
     return _driver.get().register()
 
@@ -76,7 +77,8 @@ def decide() -> tuple[Decision, str | None]:
     rules = [{"rule": r.id, "verdict": r.verdict, "sentence": r.sentence} for r in decision.rules]
     create_table_artifact(rules or [{"rule": "-", "verdict": "-", "sentence": decision.summary}], "decision")
     create_markdown_artifact(f"**{decision.verdict}**: {decision.summary}", "verdict")
-    create_table_artifact(_metric_rows(_driver.get()), "metrics")
+    if (report := _driver.get().report()) is not None:
+        create_table_artifact(_metric_rows(report), "metrics")
     return decision, champion
 
 
@@ -86,10 +88,10 @@ def promote(version: str, expected: str | None) -> None:
     _driver.get().promote(version, expected)
 
 
-def _metric_rows(driver: Driver) -> list[dict[str, Any]]:
+def _metric_rows(report: Report) -> list[dict[str, Any]]:
     return [
         {"source": f"{g.source}/{g.split}", "metric": m.id, "region": m.region, "value": m.value, "clips": m.n_clips}
-        for g in driver.report().groups
+        for g in report.groups
         for m in g.metrics
     ]
 
@@ -138,7 +140,7 @@ def _lifecycle(driver: Driver) -> RunRecord:
         return driver.record
     version = register()
     decision, champion = decide()
-    if decision.verdict == "promote":
+    if decision.verdict == "promote" and version is not None:
         promote(version, champion)
     _link(driver)
     driver.runs.finish(

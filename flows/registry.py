@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from evaluation.records import read_report
 from evaluation.report import Report
-from worldmodel.errors import RegistryError
+from worldmodel.errors import DataError, RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,13 +49,12 @@ def champion(client: "MlflowClient", name: str) -> Champion | None:
 def champion_report(client: "MlflowClient", serving: Champion) -> Report | None:
     """The champion's own report, or None when its run no longer has a readable one (the gate then refuses)."""
     from mlflow.exceptions import MlflowException
-    from pydantic import ValidationError
 
     with TemporaryDirectory() as scratch:
         try:
             path = client.download_artifacts(serving.report_run, REPORT_ARTIFACT, scratch)
-            return Report.model_validate_json(Path(path).read_text())
-        except (MlflowException, OSError, ValidationError):
+            return read_report(Path(path))
+        except (MlflowException, OSError, DataError):
             return None
 
 

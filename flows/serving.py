@@ -4,14 +4,9 @@ It reconstructs a scene from posed images and renders it from target cameras. S 
 are `world_from_camera` with OpenCV axes, intrinsics in pixels of the images, times in seconds on one clock.
 """
 
-from typing import Any
-
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from numpy.typing import NDArray
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class WorldRecModel(PythonModel):
@@ -25,7 +20,8 @@ class WorldRecModel(PythonModel):
 
         self.model = load_worldrec(Path(context.artifacts["worldrec"]))
 
-    def predict(self, context: PythonModelContext, model_input: Arrays, params: dict[str, Any] | None = None) -> Arrays:
+    # no type hints: MLflow would take them for a schema
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Renders the target views.
 
         Args:

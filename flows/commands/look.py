@@ -56,9 +56,9 @@ def show_run(name: str, *, why: bool, as_json: bool) -> int:
 
 
 def _decision(path: Path) -> Any:
-    from evaluation.decision import Decision
+    from evaluation.records import read_decision
 
-    return Decision.model_validate_json(path.read_text()) if path.is_file() else None
+    return read_decision(path) if path.is_file() else None
 
 
 def status(*, as_json: bool) -> int:

@@ -31,12 +31,12 @@ def coloured(status: str) -> str:
 
 def print_outcome(console: Console, record: RunRecord, workspace: Path, decision: "Decision | None") -> None:
     """How a run ended: metrics, rules, verdict and links."""
-    from evaluation.report import Report
+    from evaluation.records import read_report
     from evaluation.tables import decision_table, report_table
 
     report = workspace / "artifacts" / "evaluate" / "report.json"
     if record.decision and report.is_file():
-        console.print(report_table(Report.model_validate_json(report.read_text())))
+        console.print(report_table(read_report(report)))
     if decision is not None and decision.rules:
         console.print(decision_table(decision))
     if decision is None:

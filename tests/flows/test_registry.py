@@ -58,10 +58,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("WORLDMODEL_STATE", str(tmp_path))
     monkeypatch.setenv("DO_NOT_TRACK", "true")
-    import mlflow
-
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    mlflow.set_registry_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     return tmp_path
 
 
@@ -77,7 +73,7 @@ def test_register_promote_and_load_in_a_clean_process(workspace: Path, store: Pa
     client = connect()
     assert registry.champion(client, NAME) is None
     version = registry.register(client, candidate(workspace, store, "a" * 64))
-    assert client.get_model_version_by_alias(NAME, "challenger").version == version
+    assert str(client.get_model_version_by_alias(NAME, "challenger").version) == version
     again = registry.register(client, candidate(workspace, store, "a" * 64))
     assert again == version and len(client.search_model_versions(f"name = '{NAME}'")) == 1
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from flows.checks.verdict import VERDICT_SCHEMA
 from flows.manifest import write_manifest
 from flows.stage import Stage
 from flows.stages import reconstruct, train_worldrec
@@ -21,7 +22,7 @@ from worldmodel.data.prepare import prepare
 from worldmodel.data.schema import Clip
 from worldmodel.data.synthetic.config import SyntheticConfig
 from worldmodel.data.synthetic.source import SyntheticSource
-from worldmodel.errors import Preempted
+from worldmodel.errors import Preempted, UnfitDataError
 from worldmodel.worldrec.config import ReconstructConfig, TrainWorldRecConfig
 
 WORLD = SyntheticConfig(logs=4, clips_per_log=1, frames=7, height=16, width=24)
@@ -69,7 +70,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "parts").mkdir()
     prepare([SyntheticSource(WORLD, 0), OneDrive()], config, 0, out, root / "parts")
     write_manifest(out, "prepare")
+    judge(root, fit=True)
     return root
+
+
+def judge(root: Path, fit: bool) -> None:
+    out = root / "artifacts/validate"
+    out.mkdir(exist_ok=True)
+    verdict = {"schema_version": VERDICT_SCHEMA, "success": fit, "errors": {"clips": "not today"}, "suites": []}
+    (out / "verdict.json").write_text(json.dumps(verdict))
+    write_manifest(out, "validate")
 
 
 @pytest.fixture
@@ -130,6 +140,12 @@ def test_training_writes_weights_config_and_a_curve_and_twice_the_same_bytes(wor
     shutil.rmtree(workspace / "resume")
     shutil.rmtree(workspace / "artifacts/train_worldrec")
     assert contents(train(workspace).out) == first
+
+
+def test_data_that_were_found_unfit_are_not_trained_on(workspace: Path) -> None:
+    judge(workspace, fit=False)
+    with pytest.raises(UnfitDataError, match="not today"):
+        train(workspace)
 
 
 def test_held_out_frames_are_never_read_by_training(workspace: Path) -> None:

@@ -2,17 +2,17 @@
 
 import dataclasses
 import inspect
-from types import ModuleType
 
 import pytest
 import torch
 
+from tests.worldmodel.splat import oracle
 from worldmodel.geometry.cameras import Cameras
 from worldmodel.splat import Gaussians, rasterize
 from worldmodel.splat.cuda import gsplat_arguments
 
 
-def test_the_call_names_only_parameters_that_gsplat_has(oracle: ModuleType) -> None:
+def test_the_call_names_only_parameters_that_gsplat_has() -> None:
     gsplat = pytest.importorskip("gsplat")
     gaussians, cameras = oracle.scene(5, (8, 8), 0)
     arguments = gsplat_arguments(gaussians, cameras, near=0.1, far=100.0)
@@ -22,7 +22,7 @@ def test_the_call_names_only_parameters_that_gsplat_has(oracle: ModuleType) -> N
     assert inspect.signature(gsplat.rasterization).parameters["eps2d"].default == 0.3
 
 
-def test_viewmats_are_world_to_camera(oracle: ModuleType) -> None:
+def test_viewmats_are_world_to_camera() -> None:
     gaussians, cameras = oracle.scene(5, (8, 8), 0, cameras=3)
     viewmats = gsplat_arguments(gaussians, cameras, 0.1, 100.0)["viewmats"]
     expected = torch.eye(4, dtype=viewmats.dtype).expand(3, 4, 4)
@@ -31,7 +31,7 @@ def test_viewmats_are_world_to_camera(oracle: ModuleType) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_cuda_and_cpu_draw_the_same_image_and_gradients(oracle: ModuleType) -> None:
+def test_cuda_and_cpu_draw_the_same_image_and_gradients() -> None:
     gaussians, cameras = oracle.scene(2000, (64, 96), 1, cameras=2)
     names = [field.name for field in dataclasses.fields(Gaussians)]
     results = []

@@ -102,8 +102,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-sys.path.insert(0, sys.argv[1])
-from conftest import make_clip
+from tests.worldmodel.worldrec.toy import make_clip
 from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
 from worldmodel.worldrec.loop import Follow, TrainingData, fit
 from worldmodel.worldrec.views import ClipTensors
@@ -113,8 +112,8 @@ clip = ClipTensors.from_clip(make_clip(), range(8))
 small = WorldRecConfig(channels=(8, 16), width=8, rounds=1, hypotheses=0, depth_bins=8)
 train = TrainConfig(steps=40, warmup=2, targets=1, checkpoint_every=3, validate_every=40)
 follow = Follow(progress=lambda done, total: print(done, flush=True), say=print)
-result = fit(small, train, TrainingData([clip]), 0, Path(sys.argv[2]), follow)
-torch.save(result.model.state_dict(), sys.argv[3])
+result = fit(small, train, TrainingData([clip]), 0, Path(sys.argv[1]), follow)
+torch.save(result.model.state_dict(), sys.argv[2])
 """
 
 
@@ -124,7 +123,7 @@ def test_a_process_killed_with_9_goes_on_to_the_same_bits(tmp_path: Path) -> Non
 
     def start(name: str) -> subprocess.Popen[str]:
         (tmp_path / name).mkdir(exist_ok=True)
-        arguments = [str(Path(__file__).parent), str(tmp_path / name), str(tmp_path / f"{name}.pt")]
+        arguments = [str(tmp_path / name), str(tmp_path / f"{name}.pt")]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
         return subprocess.Popen(
             [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, env=environment

@@ -75,7 +75,7 @@ _WEATHER = {
     "clear": (0.0008, 0.0, 0.35, 1.0, 1.0),
     "overcast": (0.0015, 0.0, 0.8, 0.0, 0.15),
     "rain": (0.006, 1.0, 0.9, 0.0, 0.1),
-    "fog": (0.022, 0.3, 1.0, 0.0, 0.05),
+    "fog": (0.014, 0.3, 1.0, 0.0, 0.05),
 }
 
 
@@ -88,7 +88,7 @@ def atmosphere(weather: Weather, time_of_day: TimeOfDay, rng: np.random.Generato
     if sunny == 0.0:
         elevation = np.deg2rad(80)
     sun = [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
-    dull = np.float32(0.75 if weather == "rain" else 1.0)
+    dull = np.float32(0.6 if weather == "rain" else 1.0)
     hidden = 0.25 * sun_rgb.mean() * np.ones(3, np.float32)
     cloud_rgb = dull * (0.35 * horizon + 0.55 * horizon.mean() + 0.15 * sunny * sun_rgb)
     return Atmosphere(

@@ -16,7 +16,7 @@ class SyntheticCamera(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=20)
     yaw_deg: float = Field(ge=-180, le=180)
     hfov_deg: float = Field(default=70.0, gt=10, lt=150)
     position_m: tuple[float, float, float] = (1.5, 0.0, 1.6)

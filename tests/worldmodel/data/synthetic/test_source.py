@@ -3,11 +3,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from worldmodel.data.clip_checks import validate_clip
 from worldmodel.data.schema import Clip
 from worldmodel.data.synthetic.config import SURROUND_CAMERAS, SyntheticConfig
-from worldmodel.data.synthetic.source import SyntheticSource
+from worldmodel.data.synthetic.source import WORLD_VERSION, SyntheticSource
 from worldmodel.errors import DataError
-from worldmodel.geometry.poses import invert_pose, project_points, transform_points
+from worldmodel.geometry.poses import invert_pose, pixel_directions, project_points, transform_points
 
 SMALL = SyntheticConfig(logs=3, clips_per_log=2, frames=2, height=32, width=48, lidar_azimuths=60)
 
@@ -19,10 +20,15 @@ def _arrays(clip: Clip) -> dict[str, bytes]:
     return {**arrays, "points": b"".join(cloud.tobytes() for cloud in clip.points)}
 
 
+def _box_poses(clips: list[Clip]) -> list[tuple[str, bytes]]:
+    frames = [frame for clip in clips for frame in clip.boxes or ()]
+    return [(box.track_id, box.world_from_box.tobytes()) for frame in frames for box in frame]
+
+
 def test_the_same_seed_and_log_give_the_same_bytes() -> None:
     one, two = (SyntheticSource(SMALL, seed=7).read_log("synthetic-0001") for _ in range(2))
     assert [_arrays(clip) for clip in one] == [_arrays(clip) for clip in two]
-    assert [clip.boxes for clip in one] != []
+    assert _box_poses(one) == _box_poses(two)
     assert [(clip.tags, clip.text, clip.clip_id) for clip in one] == [
         (clip.tags, clip.text, clip.clip_id) for clip in two
     ]
@@ -102,7 +108,7 @@ def test_poses_are_rigid_and_cameras_ride_on_the_ego(day_clip: Clip) -> None:
     np.testing.assert_allclose(mounted[0, 1, :3, 2], [1, 0, 0], atol=1e-9)
 
 
-def test_boxes_hold_the_pixels_of_moving_agents(day_clip: Clip) -> None:
+def test_boxes_hold_the_pixels_of_moving_agents() -> None:
     """Each pixel of the dynamic mask, lifted by its depth, lies in the box of something that moves."""
     config = SMALL.model_copy(update={"frames": 4})
     pixels = 0
@@ -121,8 +127,6 @@ def test_boxes_hold_the_pixels_of_moving_agents(day_clip: Clip) -> None:
 
 
 def _dynamic_points(clip: Clip) -> list[tuple[np.ndarray, int]]:
-    from worldmodel.geometry.poses import pixel_directions
-
     assert clip.depth is not None
     assert clip.dynamic is not None
     assert clip.Ks is not None
@@ -181,3 +185,28 @@ def test_weather_and_time_of_day_change_the_look(weather: str) -> None:
         assert clip.tags == {"weather": weather, "time_of_day": time_of_day}
         brightness[time_of_day] = clip.rgb.mean()
     assert brightness["night"] < 0.75 * brightness["day"]
+
+
+def test_clips_fulfil_the_schema(day_clip: Clip) -> None:
+    validate_clip(day_clip)
+
+
+# mean colour and depth of each camera, and boxes in the first frame; where the world was meant to change, raise
+# WORLD_VERSION and write down the new ones
+WORLD_MEANS = {
+    "synthetic-0000": ([169.23, 177.15, 164.19], [14.75, 13.31, 9.27], 25),
+    "synthetic-0001": ([129.59, 126.09, 97.36], [13.12, 15.84, 7.88], 17),
+    "synthetic-0002": ([161.02, 166.93, 146.35], [11.54, 15.08, 7.3], 16),
+}
+
+
+@pytest.mark.parametrize("log_id", sorted(WORLD_MEANS))
+def test_the_world_of_this_version_is_unchanged(log_id: str) -> None:
+    assert WORLD_VERSION == "1"
+    clip = SyntheticSource(SMALL, seed=0).read_log(log_id)[1]
+    colour, metres, boxes = WORLD_MEANS[log_id]
+    assert clip.depth is not None
+    assert clip.boxes is not None
+    np.testing.assert_allclose(clip.rgb.mean((0, 2, 3, 4)), colour, atol=0.1)
+    np.testing.assert_allclose(clip.depth.mean((0, 2, 3)), metres, atol=0.05)
+    assert len(clip.boxes[0]) == boxes
