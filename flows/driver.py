@@ -80,11 +80,8 @@ class Driver:
             result = self._run(stage, force)
         self._upstream_ran |= result.outcome == "ran"
         entry = lock_entries(self.workspace / "dvc.lock")[stage]
-        facts: dict[str, Any] = {
-            "outcome": result.outcome,
-            "seconds": round(result.seconds, 2),
-            "digest": digest(entry),
-        }
+        times = {key: round(getattr(result, key), 2) for key in ("seconds", "process_s", "imports_s")}
+        facts: dict[str, Any] = {"outcome": result.outcome, **times, "digest": digest(entry)}
         if result.outcome != "ran":
             facts["made_by_run"] = self.tracker.cached(stage, entry)
         self.record.stages[stage] = facts

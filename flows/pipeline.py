@@ -29,11 +29,19 @@ Outcome = Literal["cached", "restored", "ran"]
 
 @dataclass(frozen=True)
 class StageRun:
-    """How a stage came to be up to date: it was, its output came from the run cache, or its command ran."""
+    """How a stage came to be up to date: it was, its output came from the run cache, or its command ran.
+
+    Attributes:
+        seconds: all of it, DVC's part included.
+        process_s: the stage's own process, if it ran.
+        imports_s: what that spent starting Python and importing.
+    """
 
     stage: str
     outcome: Outcome
     seconds: float
+    process_s: float = 0.0
+    imports_s: float = 0.0
 
 
 def stage_names(workspace: Path) -> list[str]:
@@ -105,7 +113,9 @@ def run_stage(
     output = log.read_bytes()[offset:].decode(errors="replace")
     if process.returncode:
         raise _failure(stage, run_dir, process.returncode, output)
-    return StageRun(stage, _outcome(stage, output), time.monotonic() - started)
+    outcome, state = _outcome(stage, output), read_state(run_dir)
+    own = (state["seconds"], state["imports_s"]) if outcome == "ran" else (0.0, 0.0)
+    return StageRun(stage, outcome, time.monotonic() - started, *own)
 
 
 def _dvc(*arguments: str) -> list[str]:

@@ -4,7 +4,7 @@ A version is keyed by the digest of the weights: registering the same weights ag
 An alias says who serves: `challenger` is the newest proposed, `champion` moves only by compare-and-set under a lock.
 """
 
-import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from worldmodel.errors import DataError, RegistryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG, REPORT_RUN_TAG = "worldmodel.model_sha256", "worldmodel.report_run"
@@ -159,16 +160,41 @@ def _log_model(candidate: Candidate) -> str:
     import mlflow
 
     workspace = candidate.workspace
-    with mlflow.start_run(run_id=candidate.run_id, nested=True):
+    with warnings.catch_warnings(), mlflow.start_run(run_id=candidate.run_id, nested=True):
+        warnings.simplefilter("ignore")  # MLflow's advice about type hints; the signature below is explicit
         info = mlflow.pyfunc.log_model(
             name=candidate.name,
             python_model=str(workspace / "flows" / "serving.py"),
             artifacts={"worldrec": str(workspace / "artifacts" / "train_worldrec")},
             code_paths=[str(workspace / "worldmodel")],
             pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _SERVING_PACKAGES],
-            metadata={"worldmodel": json.dumps({"stage": "train_worldrec"})},
+            signature=_signature(),
         )
     return str(info.model_id)
+
+
+def _signature() -> "ModelSignature":
+    """What `flows.serving` takes and gives: S context images, F target views."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    def schema(**specs: tuple[str, tuple[int, ...]]) -> Schema:
+        return Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in specs.items()])
+
+    poses, matrices, times = ("float64", (-1, 4, 4)), ("float64", (-1, 3, 3)), ("float64", (-1,))
+    inputs = schema(
+        rgb=("uint8", (-1, -1, -1, 3)),
+        Ks=matrices,
+        world_from_camera=poses,
+        times_s=times,
+        world_from_ego=("float64", (4, 4)),
+        target_Ks=matrices,
+        target_world_from_camera=poses,
+        target_times_s=times,
+    )
+    images = ("float32", (-1, -1, -1))
+    return ModelSignature(inputs, schema(rgb=("uint8", (-1, -1, -1, 3)), depth=images, alpha=images))
 
 
 def _alias_version(client: "MlflowClient", name: str, alias: str) -> str | None:

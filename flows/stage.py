@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from flows.clock import ImportClock
 from flows.inputs import resume_directory
 from flows.manifest import MANIFEST_FILE, write_manifest
 from flows.params import PARAMS_FILE, check, read_params
@@ -101,7 +102,7 @@ class Stage(Generic[Params]):
 
 def main(name: str, config: type[Params], run: Callable[[Stage[Params]], None]) -> None:
     """Runs a stage in the working directory and exits: 0 done, 75 preempted, 1 failed."""
-    parent = os.getppid()
+    clock, parent = ImportClock(), os.getppid()
     die_with_parent()
     if os.getppid() != parent:
         sys.exit(EXIT_FAILED)
@@ -112,7 +113,7 @@ def main(name: str, config: type[Params], run: Callable[[Stage[Params]], None]) 
         with _only_writer(root):
             _state(run_dir, "running")
             _run(_open_stage(name, config, root, run_dir), run)
-            _state(run_dir, "finished")
+            _state(run_dir, "finished", seconds=clock.total(), imports_s=clock.seconds)
     except Preempted:
         _state(run_dir, "preempted")
         sys.exit(EXIT_PREEMPTED)
@@ -122,7 +123,7 @@ def main(name: str, config: type[Params], run: Callable[[Stage[Params]], None]) 
             traceback.print_exc()
         print(f"{name} failed: {known}", file=sys.stderr, flush=True)
         parts = {"what": known.what, "expected": known.expected, "got": known.got, "fix": known.fix}
-        _state(run_dir, "failed", type=type(known).__name__, **parts)
+        _state(run_dir, "failed", error={"type": type(known).__name__, **parts})
         sys.exit(EXIT_FAILED)
 
 
@@ -197,8 +198,8 @@ class _only_writer:
         self.stream.close()
 
 
-def _state(run_dir: Path, status: str, **error: str) -> None:
-    write_json(run_dir / STATE_FILE, {"status": status, "pid": os.getpid(), "error": error or None})
+def _state(run_dir: Path, status: str, **facts: Any) -> None:
+    write_json(run_dir / STATE_FILE, {"status": status, "pid": os.getpid(), **facts})
 
 
 def _as_known(error: Exception, name: str) -> WorldModelError:

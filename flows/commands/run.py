@@ -2,45 +2,45 @@
 
 import signal
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from flows.cli import print_json
+from flows.clock import ImportClock
 from flows.console import ConsoleReporter
 from flows.driver import Driver, Request
 from flows.embedded import prefect_api
 from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout
 from flows.opening import opened
-from flows.reporter import Reporter
+from flows.runs import RunRecord
 
 EXIT_TERMINATED = 143
 
 
 def run_lifecycle(request: Request, *, as_json: bool) -> int:
     """Runs the flow `lifecycle` here; returns the exit code."""
-    clock = _Clock()
+    clock = ImportClock()
+    marks: dict[str, float] = {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # until Prefect has its own, and after
     checkout = find_checkout(Path.cwd())
     state = state_dir(checkout)
     apply_defaults(state)
     console = Console(stderr=as_json, highlight=False)
-    reporter = Reporter() if as_json else ConsoleReporter(console)
+    reporter = ConsoleReporter(console)
     try:
         with prefect_api(state) as server, reporter, opened(checkout, state, request, reporter) as driver:
-            clock.mark("snapshot, workspace, dvc status, mlflow")
+            marks |= {"opened": clock.total(), "imports when opened": clock.seconds}
             from flows.lifecycle import run_with
 
-            clock.mark("import of prefect")
             if server:
                 server.wait()
-            clock.mark("wait for the embedded Prefect server")
+            marks |= {"server": clock.total(), "imports with server": clock.seconds}
             run_with(driver)
-            clock.mark("flow")
-            driver.record.overhead_s = clock.parts(driver)
+            marks["flow"] = clock.total()
+            driver.record.overhead_s = _parts(clock, marks, driver.record)
         if as_json:
             print_json({**asdict(driver.record), "pictures": pictures(driver.workspace)})
         else:
@@ -53,32 +53,21 @@ def run_lifecycle(request: Request, *, as_json: bool) -> int:
         return EXIT_TERMINATED
 
 
-class _Clock:
-    """Where the time went that no stage used."""
-
-    def __init__(self) -> None:
-        self._last, self._marks = _process_start(), {}
-        self.mark("start of Python, import of the command")
-
-    _marks: dict[str, float]
-
-    def mark(self, name: str) -> None:
-        """Ends a part."""
-        now = time.time()
-        self._marks[name] = now - self._last
-        self._last = now
-
-    def parts(self, driver: Driver) -> dict[str, float]:
-        """Seconds by part; the flow's own are what is left of it without the stages."""
-        stages = sum(stage["seconds"] for stage in driver.record.stages.values())
-        parts = {**self._marks, "flow": self._marks["flow"] - stages}
-        return {name: round(seconds, 2) for name, seconds in parts.items()}
-
-
-def _process_start() -> float:
-    import psutil
-
-    return psutil.Process().create_time()
+def _parts(clock: ImportClock, marks: dict[str, float], record: RunRecord) -> dict[str, float]:
+    """Where the time went in which no stage worked, in seconds; the whole run is `total`."""
+    stages = record.stages.values()
+    inside = sum(stage["process_s"] for stage in stages)
+    opening, waiting = marks["opened"], marks["server"] - marks["opened"]
+    parts = {
+        "imports of the stages": sum(stage["imports_s"] for stage in stages),
+        "imports of the driver": clock.seconds,
+        "git, DVC, MLflow at the start": opening - marks["imports when opened"],
+        "waiting for Prefect's server": waiting - (marks["imports with server"] - marks["imports when opened"]),
+        "Prefect, DVC, MLflow around the stages": marks["flow"] - marks["server"] - inside,
+    }
+    late = clock.seconds - marks["imports with server"]
+    parts["Prefect, DVC, MLflow around the stages"] -= late
+    return {name: round(max(seconds, 0.0), 2) for name, seconds in {**parts, "total": marks["flow"]}.items()}
 
 
 def pictures(workspace: Path) -> list[str]:
@@ -88,7 +77,7 @@ def pictures(workspace: Path) -> list[str]:
 
 def _conclude(console: Console, driver: Driver) -> None:
     """Tells how it ended, and where to look."""
-    from flows.commands.tables import overhead_line, print_outcome
+    from flows.commands.tables import overhead_lines, print_outcome
 
     print_outcome(console, driver.record, driver.workspace, driver.decision)
-    console.print(overhead_line(driver.record), style="dim")
+    console.print(overhead_lines(driver.record), style="dim")

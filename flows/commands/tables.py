@@ -60,11 +60,16 @@ def links(record: RunRecord, workspace: Path) -> dict[str, str]:
     return found
 
 
-def overhead_line(record: RunRecord) -> str:
-    """The time that no stage worked, part by part."""
-    total = sum(record.overhead_s.values())
-    parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in record.overhead_s.items())
-    return f"outside the stages {total:.1f} s: {parts}"
+def overhead_lines(record: RunRecord) -> str:
+    """The time in which no stage worked: process imports on a line of their own, then the rest, part by part."""
+    parts = dict(record.overhead_s)
+    total = parts.pop("total")
+    imports = {name: parts.pop(name) for name in list(parts) if name.startswith("imports")}
+    return "\n".join(
+        f"{title} {sum(of.values()):.1f} s, {sum(of.values()) / total:.0%} of {total:.1f} s: "
+        + ", ".join(f"{name} {seconds:.1f}" for name, seconds in of.items())
+        for title, of in (("process imports", imports), ("orchestration", parts))
+    )
 
 
 def runs_table(records: list[RunRecord]) -> Table:

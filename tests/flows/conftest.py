@@ -66,6 +66,8 @@ if __name__ == "__main__":
 PROFILE = """
 from pathlib import Path
 
+Profile = None
+
 
 def profile_path(checkout: Path, name: str) -> Path:
     return checkout / "params.yaml"
@@ -142,16 +144,17 @@ class Toy:
         assert process.returncode == expect, f"exit {process.returncode}\n{output}\n{errors}"
         return dict(json.loads(output))
 
-    def wait_until_counting(self, stage: str) -> int:
+    def wait_until_counting(self, driver: "subprocess.Popen[str]", stage: str) -> int:
         """Returns the stage's pid once it has counted a step in this life."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and driver.poll() is None:
             for run_dir in self.state.glob(f"workspaces/*/run/{stage}"):
                 state, metrics = read_state(run_dir), run_dir / "metrics.jsonl"
                 if state.get("status") == "running" and psutil.pid_exists(state["pid"]) and metrics.is_file():
                     return int(state["pid"])
             time.sleep(0.02)
-        raise AssertionError(f"stage {stage} never counted")
+        driver.kill()
+        raise AssertionError(f"stage {stage} never counted: {driver.communicate()}")
 
     def total(self) -> int:
         """What the last stage counted, in the only workspace."""

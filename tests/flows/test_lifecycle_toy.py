@@ -58,7 +58,7 @@ def test_killed_with_9_the_next_run_goes_on_and_ends_the_same(toy: Toy, victim: 
     for stage in ("one", "two", "three"):
         set_param(toy.root, stage, "seconds_per_step", SLOW_STEPS)
     process = toy.start("run", "--until", "three")
-    stage_pid = toy.wait_until_counting("two")
+    stage_pid = toy.wait_until_counting(process, "two")
     dvc_pid = psutil.Process(stage_pid).ppid()
     os.kill({"driver": process.pid, "dvc": dvc_pid, "stage": stage_pid}[victim], signal.SIGKILL)
     process.communicate(timeout=60)
@@ -76,7 +76,7 @@ def test_cancel_stops_the_stage_after_it_saved_and_leaves_no_process(toy: Toy) -
     set_param(toy.root, "one", "seconds_per_step", SLOW_STEPS)
     set_param(toy.root, "one", "steps", 200)
     process = toy.start("run", "--until", "one")
-    stage_pid = toy.wait_until_counting("one")
+    stage_pid = toy.wait_until_counting(process, "one")
     family = psutil.Process(process.pid).children(recursive=True)
     result = toy.run("cancel", "latest")
     assert (result["status"], result["killed"]) == ("cancelled", False)
@@ -90,7 +90,7 @@ def test_cancel_stops_the_stage_after_it_saved_and_leaves_no_process(toy: Toy) -
 def test_a_preempted_stage_is_tried_again_and_goes_on(toy: Toy) -> None:
     set_param(toy.root, "one", "seconds_per_step", SLOW_STEPS)
     process = toy.start("run", "--until", "one")
-    os.kill(toy.wait_until_counting("one"), signal.SIGTERM)
+    os.kill(toy.wait_until_counting(process, "one"), signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert "goes on at step" in next(toy.state.glob("workspaces/*/run/one/log.txt")).read_text()
@@ -100,8 +100,9 @@ def test_an_identical_run_waits_and_a_different_one_runs_beside_it(toy: Toy) -> 
     set_param(toy.root, "one", "steps", 40)
     set_param(toy.root, "one", "seconds_per_step", 0.7)
     first = toy.start("run", "--until", "one", "--json")
-    toy.wait_until_counting("one")
+    toy.wait_until_counting(first, "one")
     twin = toy.start("run", "--until", "one", "--json")
+    assert twin.stderr is not None and "the same run is at work" in twin.stderr.readline()
     set_param(toy.root, "one", "steps", 2)
     assert outcomes(toy.run("run", "--until", "one")) == {"one": "ran"}
     assert first.poll() is None, "the different run should not have waited"

@@ -16,7 +16,7 @@ from worldmodel.worldrec.views import ClipTensors
 
 GOLDEN = Path(__file__).with_name("worldrec_loss.json")
 MODEL = WorldRecConfig(
-    channels=(8, 16), width=16, rounds=2, hypotheses=3, matching=4, motion_tokens=2, depth_bins=8, sky_width=8
+    channels=(8, 16), width=16, grid=2, rounds=2, hypotheses=3, matching=4, motion_tokens=2, depth_bins=8, sky_width=8
 )
 TRAIN = TrainConfig(steps=30, warmup=3, lr=3e-3, targets=2, log_every=2, vary_context=0.0, validate_every=30)
 

@@ -64,5 +64,5 @@ class ExposureHead(nn.Module):
 
     def forward(self, coarsest: Tensor, images: Tensor, cameras: Cameras, times_s: Tensor) -> Exposure:
         pooled = torch.cat([coarsest.mean((2, 3)), images.mean((2, 3))], -1)
-        gains = 0.5 * torch.tanh(self.gain(pooled))
+        gains = 0.5 * torch.tanh(self.gain(pooled).float())
         return Exposure(gains - gains.mean(0), cameras.world_from_camera[:, :3, 2], times_s)

@@ -69,7 +69,7 @@ class WorldRecConfig(Frozen):
     width: PositiveInt = 40
     levels: PositiveInt = 1
     evidence_stride: Literal[2, 4, 8, 16] = 4
-    grid: PositiveInt = 2
+    grid: PositiveInt = 4
     lattice: LatticeConfig = LatticeConfig()
     rounds: PositiveInt = 2
     hypotheses: NonNegativeInt = 7
@@ -118,11 +118,13 @@ class TrainConfig(Frozen):
         min_source_share: of the steps, for each source of data however few clips it has.
         validate_every, validation_clips: how often, and on how many clips of the val split.
         checkpoint_every: steps between resume states.
-        precision, strategy, accelerator, devices: passed to Lightning.
+        log_every: steps between records of the loss.
+        precision, strategy, accelerator, devices: passed to Lightning. Only one CPU process has been run so far: on
+            CUDA some gradients are not deterministic, and a sharded strategy needs a resume state of its own.
     """
 
-    steps: PositiveInt = 900
-    lr: PositiveFloat = 2e-3
+    steps: PositiveInt = 800
+    lr: PositiveFloat = 4e-3
     warmup: NonNegativeInt = 30
     final_lr_share: float = Field(default=0.02, ge=0, le=1)
     betas: tuple[float, float] = (0.9, 0.98)

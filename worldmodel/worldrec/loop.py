@@ -203,7 +203,7 @@ class _Keeper(pl.Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         config = self.module.config
         self.done += 1
-        if self.done % config.log_every == 0 or self.done == config.steps:
+        if self._due(config.log_every) or self._due(config.validate_every):
             self._record()
         self.follow.progress(self.done, config.steps)
         stop = self.follow.should_stop()
@@ -212,14 +212,19 @@ class _Keeper(pl.Callback):
         if stop:
             raise Preempted(f"stopped after step {self.done}")
 
+    def _due(self, every: int) -> bool:
+        return self.done % every == 0 or self.done == self.module.config.steps
+
     def save(self) -> None:
-        save_state(self.resume_dir, self.done, self.module.training_state(self.done))
+        state = self.module.training_state(self.done)
+        if self.module.trainer.is_global_zero:
+            save_state(self.resume_dir, self.done, state)
 
     def _record(self) -> None:
         config = self.module.config
         parts = {name: round(float(part), 6) for name, part in self.module.parts.items()}
         values = {"loss": round(sum(parts.values()), 6), **parts, "lr": config.lr * lr_share(config, self.done - 1)}
-        if self.done % config.validate_every == 0 or self.done == config.steps:
+        if self._due(config.validate_every):
             values |= validate(self.module.model, self.module.data.validation, config)
         self.module.history.append({"step": self.done, **values})
         self.follow.metrics(self.done, values)

@@ -28,6 +28,8 @@ FIRST_REACH = 0.4  # half the range of log depth that the first round's comparis
 class DepthHead(nn.Module):
     """Depth maps [S, h, w] in metres: the expectation of log depth over bins."""
 
+    bins: Tensor
+
     def __init__(self, config: WorldRecConfig) -> None:
         super().__init__()
         self.register_buffer("bins", torch.linspace(math.log(config.near_m), math.log(config.far_m), config.depth_bins))
@@ -39,7 +41,7 @@ class DepthHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         weights = torch.softmax(self.body(features), 1)
-        return torch.einsum("sbhw,b->shw", weights, self.bins).exp()
+        return (weights.float() * self.bins[:, None, None]).sum(1).exp()
 
 
 class Motion(nn.Module):
@@ -57,7 +59,7 @@ class Motion(nn.Module):
         gathered = torch.softmax(self.tokens @ self.key(q).T * scale, -1) @ q
         bases = 10 * self.velocity(self.tokens + gathered)
         velocities: Tensor = torch.softmax(self.query(q) @ self.tokens.T * scale / 0.5, -1) @ bases
-        return velocities
+        return velocities.float()
 
 
 class WorldRec(nn.Module):
@@ -102,7 +104,7 @@ class WorldRec(nn.Module):
             queries.time_s.repeat_interleave(each, 0),
             lifespans,
             self.sky,
-            maps[-1].mean((0, 2, 3)),
+            maps[-1].mean((0, 2, 3)).float(),
             exposure,
             tuple(refined),
         )

@@ -27,7 +27,15 @@ from worldmodel.worldrec.config import ReconstructConfig, TrainWorldRecConfig
 
 WORLD = SyntheticConfig(logs=4, clips_per_log=1, frames=7, height=16, width=24)
 SMALL: dict[str, Any] = {
-    "model": {"channels": [8, 16], "width": 8, "rounds": 1, "hypotheses": 0, "depth_bins": 8, "motion_tokens": 2},
+    "model": {
+        "channels": [8, 16],
+        "width": 8,
+        "grid": 2,
+        "rounds": 1,
+        "hypotheses": 0,
+        "depth_bins": 8,
+        "motion_tokens": 2,
+    },
     "train": {"steps": 8, "warmup": 1, "targets": 1, "validate_every": 4, "checkpoint_every": 2, "log_every": 2},
 }
 

@@ -37,6 +37,7 @@ def small() -> WorldRecConfig:
     return WorldRecConfig(
         channels=(8, 16),
         width=16,
+        grid=2,
         rounds=2,
         hypotheses=3,
         matching=4,

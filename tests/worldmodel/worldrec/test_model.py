@@ -34,6 +34,17 @@ def test_any_number_of_cameras_and_frames_will_do(
     assert bool(torch.isfinite(rendered.rgb).all())
 
 
+def test_image_sizes_need_not_be_multiples_of_the_stride(model: WorldRec) -> None:
+    torch.manual_seed(3)
+    K = torch.tensor([[[15.0, 0, 13.0], [0, 15.0, 9.0], [0, 0, 1]]]).expand(2, 3, 3)
+    poses = torch.eye(4).repeat(2, 1, 1)
+    poses[1, 2, 3] = 0.5
+    context = Views(torch.rand(2, 18, 26, 3), Cameras(poses, K, 18, 26), torch.tensor([0.0, 0.1]))
+    rendered = model(context).render(context.cameras, context.times_s)
+    assert rendered.rgb.shape == (2, 18, 26, 3)
+    assert bool(torch.isfinite(rendered.rgb).all())
+
+
 def test_the_order_of_the_views_does_not_matter(model: WorldRec, clips: list[ClipTensors]) -> None:
     context = context_of(clips[0], (0, 5))
     order = torch.tensor([2, 0, 3, 1])

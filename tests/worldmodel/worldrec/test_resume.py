@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.worldmodel.worldrec.toy import make_clip
 from worldmodel.errors import Preempted
 from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
 from worldmodel.worldrec.loop import Follow, Result, TrainingData, fit, lr_share
@@ -98,51 +98,41 @@ def test_only_the_newest_two_states_are_kept_and_half_written_ones_are_not_state
     assert state["step"] == 15
 
 
+def run_alone(directory: Path, follow: Follow) -> Result:
+    """A run long enough to be killed in the middle of."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    model = WorldRecConfig(channels=(8, 16), width=8, grid=2, rounds=1, hypotheses=0, depth_bins=8)
+    config = TrainConfig(steps=30, warmup=2, targets=1, checkpoint_every=3, validate_every=30)
+    clip = ClipTensors.from_clip(make_clip(), range(8))
+    directory.mkdir(exist_ok=True)
+    return fit(model, config, TrainingData([clip]), 0, directory, follow)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
-import torch
-from tests.worldmodel.worldrec.toy import make_clip
-from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
-from worldmodel.worldrec.loop import Follow, TrainingData, fit
-from worldmodel.worldrec.views import ClipTensors
-torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)
-clip = ClipTensors.from_clip(make_clip(), range(8))
-small = WorldRecConfig(channels=(8, 16), width=8, rounds=1, hypotheses=0, depth_bins=8)
-train = TrainConfig(steps=40, warmup=2, targets=1, checkpoint_every=3, validate_every=40)
-follow = Follow(progress=lambda done, total: print(done, flush=True), say=print)
-result = fit(small, train, TrainingData([clip]), 0, Path(sys.argv[1]), follow)
-torch.save(result.model.state_dict(), sys.argv[2])
+from tests.worldmodel.worldrec.test_resume import run_alone
+from worldmodel.worldrec.loop import Follow
+
+run_alone(Path(sys.argv[1]), Follow(progress=lambda done, total: print(done, flush=True)))
 """
 
 
 def test_a_process_killed_with_9_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-
-    def start(name: str) -> subprocess.Popen[str]:
-        (tmp_path / name).mkdir(exist_ok=True)
-        arguments = [str(tmp_path / name), str(tmp_path / f"{name}.pt")]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
-        return subprocess.Popen(
-            [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, env=environment
-        )
-
-    killed = start("killed")
-    assert killed.stdout is not None
-    for line in killed.stdout:
-        if line.strip() == "8":
-            killed.send_signal(signal.SIGKILL)
-            break
-    assert killed.wait() == -signal.SIGKILL
-    killed.stdout.close()
-    output, _ = start("killed").communicate()
-    assert "going on from step" in output
-    whole = start("whole")
-    whole.communicate()
-    first, second = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("killed", "whole"))
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "killed")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "8":
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    said: list[str] = []
+    continued = run_alone(tmp_path / "killed", Follow(say=said.append))
+    assert said[0].startswith("going on from step")
+    assert same_bits(continued, run_alone(tmp_path / "whole", Follow()))
 
 
 def test_the_learning_rate_warms_up_and_decays_along_a_cosine() -> None:

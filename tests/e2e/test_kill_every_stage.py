@@ -1,0 +1,45 @@
+"""Every stage of the real pipeline killed with -9 once, and the driver and DVC too: the same model in the end."""
+
+import os
+import signal
+import time
+from typing import Any
+
+import psutil
+import pytest
+
+from flows.pipeline import read_state
+from tests.e2e.conftest import Clone
+from tests.e2e.test_debug_run import STAGES
+
+pytestmark = pytest.mark.slow
+
+
+def wait_for_stage(clone: Clone, driver: Any, stage: str) -> int:
+    """The pid of a stage that has begun to work."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and driver.poll() is None:
+        for run_dir in clone.state.glob(f"workspaces/*/run/{stage}"):
+            state = read_state(run_dir)
+            if state.get("status") == "running" and psutil.pid_exists(state["pid"]):
+                return int(state["pid"])
+        time.sleep(0.02)
+    raise AssertionError(f"{stage} never ran: {driver.communicate()}")
+
+
+def test_each_stage_killed_once_ends_with_the_model_of_an_undisturbed_run(
+    debug_run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    disturbed = Clone(tmp_path_factory.mktemp("disturbed"))
+    for number, stage in enumerate(STAGES):
+        driver = disturbed.start("run", "--profile", "debug", "--json")
+        stage_pid = wait_for_stage(disturbed, driver, stage)
+        time.sleep(1.0 + number % 3)  # somewhere in its work
+        victims = {"stage": stage_pid, "dvc": psutil.Process(stage_pid).ppid(), "driver": driver.pid}
+        victim = list(victims)[number % 3]
+        os.kill(victims[victim], signal.SIGKILL)
+        driver.communicate(timeout=120)
+        assert driver.returncode == (-signal.SIGKILL if victim == "driver" else 1), f"{victim} of {stage}"
+    record = disturbed.run("run", "--profile", "debug", expect=(0, 3))
+    assert record["model"]["sha256"] == debug_run["model"]["sha256"]
+    assert record["status"] == debug_run["status"]
