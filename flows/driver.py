@@ -19,7 +19,7 @@ from flows import registry
 from flows.inputs import resume_directory
 from flows.manifest import digest, read_manifest
 from flows.params import PARAMS_FILE, read_params
-from flows.pipeline import StageRun, lock_entries, run_stage
+from flows.pipeline import StageRun, default_remote, lock_entries, push, run_stage
 from flows.profile import Profile, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
@@ -50,6 +50,7 @@ class Driver:
     Attributes:
         stages: those to bring up to date, in order.
         stale: those that DVC found out of date when the run opened.
+        embedded_prefect: whether Prefect's server ends with the run, so that links to it are of no use.
     """
 
     checkout: Path
@@ -64,6 +65,7 @@ class Driver:
     stages: list[str]
     stale: set[str]
     environment: dict[str, str]
+    embedded_prefect: bool = False
     decision: Decision | None = None
     _upstream_ran: bool = False
 
@@ -74,16 +76,16 @@ class Driver:
             Preempted, StageError: see `flows.pipeline.run_stage`.
         """
         force = self.request.force == stage
-        if not (force or self._upstream_ran or stage in self.stale):
-            result = StageRun(stage, "cached", 0.0)
-        else:
+        if force or self._upstream_ran or stage in self.stale:
             result = self._run(stage, force)
+        else:
+            result = StageRun(stage, "cached", 0.0)
         self._upstream_ran |= result.outcome == "ran"
         entry = lock_entries(self.workspace / "dvc.lock")[stage]
         times = {key: round(getattr(result, key), 2) for key in ("seconds", "process_s", "imports_s")}
         facts: dict[str, Any] = {"outcome": result.outcome, **times, "digest": digest(entry)}
-        if result.outcome != "ran":
-            facts["made_by_run"] = self.tracker.cached(stage, entry)
+        if result.outcome == "cached":
+            self.tracker.cached(stage, entry)
         self.record.stages[stage] = facts
         self.runs.save(self.record)
         self.reporter.stage_done(result)
@@ -141,7 +143,8 @@ class Driver:
         if sha256 == NO_MODEL:
             return None
         tags = registry.version_tags(self.record)
-        version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
+        with registry.asking():
+            version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
         self.record.model = {"name": name, "version": version, "sha256": sha256}
         self.runs.save(self.record)
         return version
@@ -150,7 +153,8 @@ class Driver:
         """Lets the gate decide, and keeps the decision; returns it with the champion's version that it saw."""
         client, _ = self._mlflow()
         profile = self.profile()
-        serving = registry.champion(client, profile.register_.model)
+        with registry.asking():
+            serving = registry.champion(client, profile.register_.model)
         context = GateContext(
             candidate_sha256=self.model_sha256(),
             champion_sha256=None if serving is None else serving.sha256,
@@ -166,7 +170,23 @@ class Driver:
 
     def promote(self, version: str, expected: str | None) -> None:
         """Moves the alias `champion` to `version`, if it still stands at `expected`."""
-        registry.promote(self._mlflow()[0], self.state, self.profile().register_.model, version, expected)
+        client, _ = self._mlflow()
+        with registry.asking():
+            registry.promote(client, self.state, self.profile().register_.model, version, expected)
+
+    def push(self) -> None:
+        """Sends outputs and run cache to DVC's default remote, if the project has one.
+
+        Raises:
+            RemoteError: the remote is full, or cannot be reached or written.
+        """
+        self.reporter.say("pushing to the DVC remote")
+        push(self.workspace, self.environment)
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether DVC has a default remote to push to."""
+        return default_remote(self.workspace, self.environment) is not None
 
     def publish(self) -> None:
         """Copies the decision to MLflow, and `dvc.lock` to the run's folder and git ref."""

@@ -37,6 +37,12 @@ def git(where: Path, *arguments: str, env: Mapping[str, str] | None = None, stdi
     return result.stdout.strip()
 
 
+def is_ignored(checkout: Path, path: Path) -> bool:
+    """Whether git ignores a path in the checkout, be it there or not."""
+    command = ["git", "-C", str(checkout), "check-ignore", "--quiet", f"{path.relative_to(checkout)}/"]
+    return subprocess.run(command).returncode == 0
+
+
 def find_checkout(start: Path) -> Path:
     """The top folder of the checkout around `start`, which holds the pipeline.
 

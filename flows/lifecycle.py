@@ -1,10 +1,11 @@
 """The Prefect flow `lifecycle`: one task a stage, then register, decide and promote.
 
 Prefect says when, where and how often; what is done is in `flows.driver`. Only what a second try can mend is retried: a
-preempted stage and a lost connection. Prefect's own task cache is off: DVC alone says what is out of date.
+preempted stage, a lost connection, a full remote. Prefect's own task cache is off: DVC alone says what is out of date.
 """
 
 import os
+from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
+from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.tasks import Task
 
@@ -26,25 +28,31 @@ from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout
 from flows.opening import opened
 from flows.reporter import Reporter
-from flows.runs import RunRecord, Status
-from worldmodel.errors import Preempted
+from flows.runs import Status
+from worldmodel.errors import Preempted, RemoteError
 
 EXIT_PROMOTED, EXIT_FAILED, EXIT_REFUSED = 0, 1, 3
 STATUS: dict[str, Status] = {"promote": "promoted", "refuse": "refused", "already_champion": "already_champion"}
 RETRY_DELAYS_S = [2, 30, 120]
+MENDABLE = (Preempted, RemoteError, ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout)
 
 _driver: ContextVar[Driver] = ContextVar("driver")
 
 
 def mendable(_task: Task[Any, Any], _run: TaskRun, state: State) -> bool:
-    """Whether trying again can help: a preempted stage, a lost connection."""
+    """Whether trying again can help: a preempted stage, a lost connection, a full remote."""
     try:
         state.result()
-    except (Preempted, ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout):
-        return True
-    except BaseException:
-        return False
+    except BaseException as error:
+        return any(isinstance(cause, MENDABLE) for cause in _causes(error))
     return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came from: MLflow wraps the connection errors that it meets."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 _options: dict[str, Any] = {
@@ -64,13 +72,19 @@ def bring_up_to_date(stage: str) -> State:
     return Completed(name=name, message=f"{result.outcome} in {result.seconds:.1f} s")
 
 
-@task(**_options)
+@task(task_run_name="push", **_options)
+def push() -> None:
+    """The outputs in the DVC remote."""
+    _driver.get().push()
+
+
+@task(task_run_name="register", **_options)
 def register() -> str | None:
     """The model in the registry, under the alias `challenger`."""
     return _driver.get().register()
 
 
-@task(**_options)
+@task(task_run_name="decide", **_options)
 def decide() -> tuple[Decision, str | None]:
     """The gate's decision, and the champion's version that it saw."""
     decision, champion = _driver.get().decide()
@@ -82,7 +96,7 @@ def decide() -> tuple[Decision, str | None]:
     return decision, champion
 
 
-@task(**_options)
+@task(task_run_name="promote", **_options)
 def promote(version: str, expected: str | None) -> None:
     """The alias `champion`, moved by compare-and-set."""
     _driver.get().promote(version, expected)
@@ -102,20 +116,20 @@ def lifecycle(
     data: tuple[str, ...] = ("synthetic",),
     until: str | None = None,
     force: str | None = None,
-) -> dict[str, Any]:
-    """From driving logs to a gated, registered model; returns the run's record.
+) -> State:
+    """From driving logs to a gated, registered model; ends in a state of the run's status.
 
     Inside `worldmodel run` the driver is open already; a worker that starts the flow opens one here.
     """
     if (driver := _driver.get(None)) is not None:
-        return _lifecycle(driver).__dict__
+        return _lifecycle(driver)
     checkout = find_checkout(Path.cwd())
     state = state_dir(checkout)
     apply_defaults(state)
     with opened(checkout, state, Request(profile, data, until, force), Reporter()) as driver:
         token = _driver.set(driver)
         try:
-            return _lifecycle(driver).__dict__
+            return _lifecycle(driver)
         finally:
             _driver.reset(token)
 
@@ -132,24 +146,35 @@ def run_with(driver: Driver) -> None:
             worker.drain_all(timeout=10)
 
 
-def _lifecycle(driver: Driver) -> RunRecord:
+def _lifecycle(driver: Driver) -> State:
     for stage in driver.stages:
         bring_up_to_date(stage)
+    if driver.has_remote:
+        push()
     if not driver.complete:
-        driver.runs.finish(driver.record, "stopped_early", EXIT_PROMOTED)
-        return driver.record
+        return _end(driver, "stopped_early", EXIT_PROMOTED)
     version = register()
     decision, champion = decide()
     if decision.verdict == "promote" and version is not None:
         promote(version, champion)
     _link(driver)
-    driver.runs.finish(
-        driver.record, STATUS[decision.verdict], EXIT_REFUSED if decision.verdict == "refuse" else EXIT_PROMOTED
-    )
-    return driver.record
+    return _end(driver, STATUS[decision.verdict], EXIT_REFUSED if decision.verdict == "refuse" else EXIT_PROMOTED)
+
+
+def _end(driver: Driver, status: Status, exit_code: int) -> State:
+    driver.runs.finish(driver.record, status, exit_code)
+    return Completed(name=status.replace("_", " ").capitalize(), message=driver.record.decision)
 
 
 def _link(driver: Driver) -> None:
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if uri.startswith("http") and driver.tracker.parent:
-        create_link_artifact(f"{uri.rstrip('/')}/#/runs/{driver.tracker.parent}", link_text="MLflow run", key="mlflow")
+    """Keeps where to look in the record, and in Prefect."""
+    servers = {
+        "mlflow": (os.environ.get("MLFLOW_TRACKING_URI", ""), f"#/runs/{driver.tracker.parent}"),
+        "prefect": (os.environ.get("PREFECT_API_URL", "").removesuffix("/api"), f"runs/flow-run/{flow_run.id}"),
+    }
+    if driver.embedded_prefect:
+        del servers["prefect"]
+    for name, (server, page) in servers.items():
+        if server.startswith("http"):
+            driver.record.links[name] = f"{server.rstrip('/')}/{page}"
+            create_link_artifact(driver.record.links[name], link_text=name, key=name)

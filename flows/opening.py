@@ -1,17 +1,20 @@
 """Opening a run: params, data, snapshot, workspace, and what is out of date in it."""
 
+import importlib.metadata
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flows.driver import Driver, Request, read_progress
 from flows.environment import stage_environment
+from flows.git import is_ignored
 from flows.pipeline import stage_names, stale_stages
 from flows.profile import profile_path, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
+from flows.stage import write_json
 from flows.tracking import Tracker
 from flows.workspace import (
     SOURCES_FILE,
@@ -24,10 +27,12 @@ from flows.workspace import (
     workspace_lock,
 )
 from worldmodel.data.sources import ResolvedSource, remember_paths, resolve_specs, write_sources
-from worldmodel.errors import ParamsError, Preempted
+from worldmodel.errors import ParamsError, Preempted, WorkspaceError
 
 LOCAL_SOURCES, DIGEST_CACHE = "sources.local.json", "digests.json"
+PACKAGES_FILE = "packages.json"
 MIN_FREE_MIB = 1024
+EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
 
 @contextmanager
@@ -39,6 +44,7 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
     Raises:
         ParamsError, DataError, WorkspaceError: what was asked for cannot be run.
     """
+    _require_ignored(checkout, state)
     state.mkdir(parents=True, exist_ok=True)
     require_space(state, MIN_FREE_MIB)
     profile = profile_path(checkout, request.profile)
@@ -46,8 +52,7 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
     sources = resolve_specs(request.data, state / DIGEST_CACHE)
     remember_paths(state / LOCAL_SOURCES, sources)
     snapshot = take_snapshot(checkout, profile.read_text(), _sources_text(sources))
-    _wait_for_twin(state, snapshot, reporter)
-    with workspace_lock(state, snapshot.key):
+    with _held(state, snapshot, reporter):
         workspace = open_workspace(checkout, state, snapshot)
         stages = _asked_for(stage_names(workspace), request)
         environment = stage_environment(state)
@@ -55,9 +60,10 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
         runs = Runs(state)
         rows = [{"name": s.name, "adapter": s.adapter, "digest": s.digest} for s in sources]
         run = runs.create(
-            snapshot.key, profile=request.profile, commit=snapshot.commit, dirty=snapshot.dirty, sources=rows
+            snapshot.key, profile=request.profile, snapshot=snapshot.commit, dirty=snapshot.dirty, sources=rows
         )
-        record(checkout, run.run_id, snapshot)
+        run.commit = record(checkout, run.run_id, snapshot)
+        write_json(runs.folder(run.run_id) / PACKAGES_FILE, _installed())
         reporter.run_opened(run, stages, workspace)
         tracker = Tracker(reporter.say)
         tracker.start(run.run_id, _tags(run))
@@ -75,14 +81,27 @@ def _closing(driver: Driver) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        cancelled = isinstance(error, KeyboardInterrupt | Preempted) or not isinstance(error, Exception)
-        runs.finish(record_, "cancelled" if cancelled else "failed", 1, str(error) or type(error).__name__)
+        cancelled = isinstance(error, Preempted) or not isinstance(error, Exception)
+        runs.finish(record_, "cancelled" if cancelled else "failed", exit_code(error), str(error) or repr(error))
         driver.tracker.finish("KILLED" if cancelled else "FAILED", {"worldmodel.status": record_.status})
         raise
     finally:
         driver.publish()
         runs.save(record_)
     driver.tracker.finish("FINISHED", {"worldmodel.status": record_.status, "worldmodel.commit": record_.commit})
+
+
+def exit_code(error: BaseException) -> int:
+    """What a run that ended in an exception exits with: 130 for Ctrl-C, 143 for SIGTERM and preemption, else 1."""
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if isinstance(error, Exception) and not isinstance(error, Preempted) else EXIT_TERMINATED
+
+
+def _installed() -> dict[str, str]:
+    """Every installed package with its version."""
+    found = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
+    return dict(sorted(found.items()))
 
 
 def _asked_for(names: list[str], request: Request) -> list[str]:
@@ -104,24 +123,45 @@ def _sources_text(sources: list[ResolvedSource]) -> str:
 def _tags(run: RunRecord) -> dict[str, str]:
     return {
         "worldmodel.run_id": run.run_id,
-        "worldmodel.commit": run.commit,
+        "worldmodel.snapshot": run.snapshot,
         "worldmodel.dirty": str(run.dirty).lower(),
         "worldmodel.profile": run.profile,
         "worldmodel.data": ", ".join(source["name"] for source in run.sources),
     }
 
 
-def _wait_for_twin(state: Path, snapshot: Snapshot, reporter: Reporter) -> None:
-    """Follows an identical run until it ends."""
-    told = False
+@contextmanager
+def _held(state: Path, snapshot: Snapshot, reporter: Reporter) -> Iterator[None]:
+    """The snapshot's workspace, for this driver alone; follows an identical run until it ends."""
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(workspace_lock(state, snapshot.key))
+                break
+            except BlockingIOError:
+                _follow_twin(state, snapshot, reporter)
+        yield
+
+
+def _follow_twin(state: Path, snapshot: Snapshot, reporter: Reporter) -> None:
+    twin = next((r for r in Runs(state).newest_first() if r.key == snapshot.key), None)
+    reporter.say(f"the same run is at work ({twin.run_id if twin else snapshot.key}); following it")
     while is_locked(state, snapshot.key):
-        if not told:
-            twin = next((r for r in Runs(state).newest_first() if r.key == snapshot.key), None)
-            reporter.say(f"the same run is at work ({twin.run_id if twin else snapshot.key}); following it")
-            told = True
         for run_dir in sorted((state / "workspaces" / snapshot.key / "run").glob("*/")):
             if progress := read_progress(run_dir):
                 reporter.stage_progress(run_dir.name, progress)
         time.sleep(0.5)
-    if told:
-        reporter.say("it ended; going on from what it left")
+    reporter.say("it ended; going on from what it left")
+
+
+def _require_ignored(checkout: Path, state: Path) -> None:
+    """Refuses a state directory that the snapshot would swallow.
+
+    Raises:
+        WorkspaceError: it lies in the checkout and git does not ignore it.
+    """
+    if state.is_relative_to(checkout) and not is_ignored(checkout, state):
+        raise WorkspaceError(
+            f"{state} lies in the checkout, and git does not ignore it: it would become part of every snapshot",
+            fix=f"add /{state.relative_to(checkout)}/ to .gitignore, or set WORLDMODEL_STATE to a folder elsewhere",
+        )

@@ -19,7 +19,7 @@ import yaml
 
 from flows.process import die_with_parent, kill_tree
 from flows.stage import STATE_FILE, write_json
-from worldmodel.errors import Preempted, StageError, WorkspaceError
+from worldmodel.errors import Preempted, RemoteError, StageError, WorkspaceError
 
 LOG_FILE = "log.txt"
 POLL_SECONDS = 0.2
@@ -116,6 +116,29 @@ def run_stage(
     outcome, state = _outcome(stage, output), read_state(run_dir)
     own = (state["seconds"], state["imports_s"]) if outcome == "ran" else (0.0, 0.0)
     return StageRun(stage, outcome, time.monotonic() - started, *own)
+
+
+def default_remote(workspace: Path, environment: Mapping[str, str]) -> str | None:
+    """The name of DVC's default remote, or None."""
+    command = _dvc("config", "core.remote")
+    result = subprocess.run(command, cwd=workspace, env=dict(environment), capture_output=True, text=True)
+    return result.stdout.strip() or None
+
+
+def push(workspace: Path, environment: Mapping[str, str]) -> None:
+    """Sends the outputs that `dvc.lock` names, and the run cache, to the default remote.
+
+    Raises:
+        RemoteError: with DVC's own last words.
+    """
+    command = _dvc("push", "--run-cache")
+    result = subprocess.run(command, cwd=workspace, env=dict(environment), capture_output=True, text=True)
+    if result.returncode:
+        raise RemoteError(
+            "the DVC remote did not take the outputs",
+            got=(result.stderr or result.stdout).strip()[-500:],
+            fix="see that it can be reached and has room; the next run pushes again, finished stages stay",
+        )
 
 
 def _dvc(*arguments: str) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import requests
 from filelock import FileLock, Timeout
 
 from evaluation.records import read_report
@@ -83,20 +84,10 @@ def register(client: "MlflowClient", candidate: Candidate) -> str:
 
     The model is packed from the workspace: its weights, `flows/serving.py` and the package `worldmodel` as they were
     there.
-
-    Raises:
-        RegistryError: the registry cannot be written.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        version = find_version(client, candidate.name, candidate.sha256) or _create_version(client, candidate)
-        if version != _alias_version(client, candidate.name, CHAMPION):
-            client.set_registered_model_alias(candidate.name, CHALLENGER, version)
-    except MlflowException as error:
-        raise RegistryError(
-            "the model could not be registered", got=str(error)[:500], fix="worldmodel doctor; then run again"
-        ) from error
+    version = find_version(client, candidate.name, candidate.sha256) or _create_version(client, candidate)
+    if version != _alias_version(client, candidate.name, CHAMPION):
+        client.set_registered_model_alias(candidate.name, CHALLENGER, version)
     return version
 
 
@@ -125,6 +116,23 @@ def promote(client: "MlflowClient", state: Path, name: str, version: str, expect
         client.set_registered_model_alias(name, CHAMPION, version)
         if _alias_version(client, name, CHALLENGER) == version:
             client.delete_registered_model_alias(name, CHALLENGER)
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Turns what MLflow raises into an error with a way out, which keeps the cause.
+
+    Raises:
+        RegistryError: MLflow does not answer, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, requests.RequestException) as error:
+        fix = "worldmodel doctor; then run again: finished stages stay"
+        raise RegistryError("the model registry does not do what it should", got=str(error)[:500], fix=fix) from error
 
 
 @contextmanager
@@ -217,7 +225,7 @@ def version_tags(record: Any) -> dict[str, str]:
     """What a version says of where it came from."""
     return {
         "worldmodel.run_id": record.run_id,
-        "worldmodel.commit": record.commit,
+        "worldmodel.snapshot": record.snapshot,
         "worldmodel.dirty": str(record.dirty).lower(),
         "worldmodel.profile": record.profile,
     }

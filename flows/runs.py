@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +27,10 @@ class RunRecord:
     Attributes:
         run_id: start time and workspace key; unique, sorts by time.
         key: names the workspace.
-        commit: the snapshot, on `refs/worldmodel/runs/<run_id>`.
+        snapshot: the commit of code, params and data digests that the run is made from.
+        commit: the tip of `refs/worldmodel/runs/<run_id>`: `dvc.lock` on top of the snapshot once there is one.
         pid, started_at: the driver's process, by number and start (epoch seconds).
-        stages: per stage: outcome, seconds, the MLflow run that holds its metrics.
+        stages: per stage: outcome, seconds in all, in its process and importing, and the digest of its lock entry.
         decision: the gate's verdict, when it came to one.
         links: where to look: MLflow, Prefect, pictures, logs.
         overhead_s: named parts of the time that no stage worked.
@@ -38,11 +39,12 @@ class RunRecord:
     run_id: str
     key: str
     profile: str
-    commit: str
+    snapshot: str
     dirty: bool
     sources: list[dict[str, Any]]
     pid: int
     started_at: float
+    commit: str = ""
     status: Status = "running"
     ended_at: float | None = None
     error: str | None = None
@@ -52,6 +54,18 @@ class RunRecord:
     model: dict[str, Any] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     overhead_s: dict[str, float] = field(default_factory=dict)
+
+
+def _read(path: Path) -> RunRecord:
+    try:
+        return RunRecord(**json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise WorkspaceError(
+            f"{path}: not a run record of this version",
+            expected=", ".join(field.name for field in fields(RunRecord)),
+            got=str(error),
+            fix=f"move {path.parent} away; the run itself stays on its git ref",
+        ) from None
 
 
 class Runs:
@@ -92,7 +106,7 @@ class Runs:
     def newest_first(self) -> Iterator[RunRecord]:
         """Every run; one whose driver is gone without a word is `killed`."""
         for path in sorted(self.directory.glob(f"*/{RECORD_FILE}"), reverse=True):
-            record = RunRecord(**json.loads(path.read_text()))
+            record = _read(path)
             if record.status == "running" and not is_alive(record.pid, record.started_at):
                 record.status = "killed"
             yield record

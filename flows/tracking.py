@@ -51,7 +51,8 @@ class Tracker:
 
         def open_parent() -> None:
             self.client = connect()
-            self._experiment = _experiment(self.client)
+            embedded = not os.environ["MLFLOW_TRACKING_URI"].startswith("http")
+            self._experiment = experiment(self.client, Path(os.environ[STATE_VARIABLE]) if embedded else None)
             self.parent = self.client.create_run(self._experiment, run_name=run_id, tags=dict(tags)).info.run_id
 
         self._try(open_parent)
@@ -62,21 +63,17 @@ class Tracker:
         self._try(lambda: mirror.open(params))
         return mirror
 
-    def cached(self, name: str, entry: Mapping[str, Any]) -> str | None:
-        """A child run for a stage that did not run, linked to the run that made its output; returns that run's id."""
+    def cached(self, name: str, entry: Mapping[str, Any]) -> None:
+        """A child run for a stage that did not run, linked to the run that made its output."""
 
-        def link() -> str | None:
+        def link() -> None:
             client, parent = self._connected()
-            origin = self._made_by(digest(entry))
             tags = {"mlflow.parentRunId": parent, "worldmodel.stage": name, "worldmodel.outcome": "cached"}
-            if origin:
-                tags["worldmodel.made_by_run"] = origin
+            tags |= self._origin(entry)
             child = client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
             client.set_terminated(child)
-            return origin
 
-        made_by: str | None = self._try(link)
-        return made_by
+        self._try(link)
 
     def finish(self, status: str, tags: Mapping[str, str]) -> None:
         """Closes the parent run."""
@@ -99,11 +96,12 @@ class Tracker:
 
         self._try(copy)
 
-    def _made_by(self, lock_digest: str) -> str | None:
+    def _origin(self, entry: Mapping[str, Any]) -> dict[str, str]:
+        """The tag that names the run whose stage made what the lock entry describes; none if MLflow has no such run."""
         client, _ = self._connected()
-        query = f"tags.`worldmodel.lock_digest` = '{lock_digest}' and tags.`worldmodel.outcome` = 'ran'"
+        query = f"tags.`worldmodel.lock_digest` = '{digest(entry)}' and tags.`worldmodel.outcome` = 'ran'"
         runs = client.search_runs([self._experiment], query, max_results=1)
-        return runs[0].info.run_id if runs else None
+        return {"worldmodel.made_by_run": runs[0].info.run_id} if runs else {}
 
     def _connected(self) -> tuple["MlflowClient", str]:
         if self.client is None or self.parent is None:
@@ -169,13 +167,16 @@ class StageMirror:
         def end() -> None:
             client, _ = self._tracker._connected()
             run = str(self.run_id)
-            client.set_tag(run, "worldmodel.outcome", outcome)
+            tags = {"worldmodel.outcome": outcome}
             if entry is not None and output is not None:
-                client.set_tag(run, "worldmodel.lock_digest", digest(entry))
+                tags["worldmodel.lock_digest"] = digest(entry)
+                tags |= self._tracker._origin(entry) if outcome != "ran" else {}
                 client.log_inputs(run, datasets=_inputs(entry))
                 client.log_artifact(run, str(output / MANIFEST_FILE))
                 for picture in sorted((output / "pictures").glob("*")):
                     client.log_artifact(run, str(picture), "pictures")
+            for key, value in tags.items():
+                client.set_tag(run, key, value)
             client.set_terminated(run, "FINISHED" if entry is not None else "FAILED")
 
         if self.run_id:
@@ -183,14 +184,17 @@ class StageMirror:
             self._tracker._try(end)
 
 
-def _experiment(client: "MlflowClient") -> str:
-    """The id of the platform's experiment; in the embedded store its artifacts lie in the state directory."""
+def experiment(client: "MlflowClient", state: Path | None) -> str:
+    """The id of the platform's experiment, made if it is not there.
+
+    With `state`, its artifacts lie in that directory, where runs with and without a server of `worldmodel up` find
+    them.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        embedded = not os.environ["MLFLOW_TRACKING_URI"].startswith("http")
-        location = (Path(os.environ[STATE_VARIABLE]) / "mlartifacts").as_uri() if embedded else None
+        location = None if state is None else (state / "mlartifacts").as_uri()
         try:
             return str(client.create_experiment(EXPERIMENT, artifact_location=location))
         except MlflowException:  # another run made it meanwhile

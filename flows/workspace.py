@@ -88,7 +88,7 @@ def open_workspace(checkout: Path, state: Path, snapshot: Snapshot) -> Path:
     """
     path = state / "workspaces" / snapshot.key
     ready = path.with_name(f"{path.name}.ready")
-    if not ready.exists():
+    if not (ready.exists() and (path / ".git").exists()):
         _make_worktree(checkout, path, snapshot)
         ready.touch()
     git(path, "reset", "--hard", "--quiet", snapshot.commit)

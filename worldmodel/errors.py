@@ -6,6 +6,7 @@
     │   └── UnfitDataError          the data were read, and failed validation
     ├── StageError                  a pipeline stage failed; names the stage and its log
     ├── WorkspaceError              git, DVC, lock, disk: the place a run works in
+    ├── RemoteError                 a remote store is full, or cannot be reached; trying again may help
     ├── RegistryError               the model registry is not in the state a promotion assumed
     └── MissingDependencyError      a package or a service that this action needs
 
@@ -55,6 +56,10 @@ class StageError(WorldModelError):
 
 class WorkspaceError(WorldModelError):
     """Git, DVC, lock or disk: the place a run works in."""
+
+
+class RemoteError(WorldModelError):
+    """A remote store is full, or cannot be reached or written."""
 
 
 class RegistryError(WorldModelError):

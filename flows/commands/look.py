@@ -49,7 +49,7 @@ def show_run(name: str, *, why: bool, as_json: bool) -> int:
         print_json({**asdict(record), "why": reasons, "decision": decision, "links": links(record, workspace)})
         return 0
     console = Console(highlight=False)
-    console.print(f"run [bold]{record.run_id}[/], started {when(record.started_at)}, snapshot {record.commit[:12]}")
+    console.print(f"run [bold]{record.run_id}[/], started {when(record.started_at)}, snapshot {record.snapshot[:12]}")
     console.print(stages_table(record, reasons))
     print_outcome(console, record, workspace, _decision(decision_file))
     return 0
@@ -63,13 +63,14 @@ def _decision(path: Path) -> Any:
 
 def status(*, as_json: bool) -> int:
     """Runs at work, stages out of date in the newest run's workspace, and the champion."""
-    _, state = _here()
+    checkout, state = _here()
     apply_defaults(state)
     records = list(Runs(state).newest_first())
     at_work = [record for record in records if record.status == "running"]
     found: dict[str, Any] = {
         "at_work": [asdict(record) for record in at_work],
         "newest": asdict(records[0]) if records else None,
+        "checkout_changed": _checkout_changed(checkout, state, records[0]) if records else None,
         "out_of_date": _out_of_date(state, records[0]) if records and not at_work else None,
         "champions": _champions(state),
         "state": str(state),
@@ -84,13 +85,29 @@ def status(*, as_json: bool) -> int:
         console.print(f"newest   {records[0].run_id}: {coloured(records[0].status)} {records[0].decision or ''}")
     else:
         console.print("no runs yet: worldmodel run")
-    if found["out_of_date"]:
+    if found["checkout_changed"]:
+        console.print("to do    the checkout has changed since that run: worldmodel run")
+    elif found["out_of_date"]:
         console.print(f"to do    {', '.join(found['out_of_date'])}: worldmodel run")
     for name, champion in found["champions"].items():
         console.print(f"champion {name} version {champion['version']}, {champion['sha256'][:16]}")
     if not found["champions"]:
         console.print("champion none yet")
     return 0
+
+
+def _checkout_changed(checkout: Path, state: Path, record: RunRecord) -> bool:
+    """Whether a run of the same profile and data would be made from something else now."""
+    from flows.profile import profile_path
+    from flows.workspace import SOURCES_FILE, take_snapshot
+
+    sources = _workspace(state, record) / SOURCES_FILE
+    if not sources.is_file():
+        return True
+    return (
+        take_snapshot(checkout, profile_path(checkout, record.profile).read_text(), sources.read_text()).key
+        != record.key
+    )
 
 
 def _out_of_date(state: Path, record: RunRecord) -> list[str]:

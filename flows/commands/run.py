@@ -14,10 +14,9 @@ from flows.driver import Driver, Request
 from flows.embedded import prefect_api
 from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout
-from flows.opening import opened
+from flows.opening import EXIT_TERMINATED, opened
 from flows.runs import RunRecord
-
-EXIT_TERMINATED = 143
+from worldmodel.errors import Preempted
 
 
 def run_lifecycle(request: Request, *, as_json: bool) -> int:
@@ -38,6 +37,7 @@ def run_lifecycle(request: Request, *, as_json: bool) -> int:
             if server:
                 server.wait()
             marks |= {"server": clock.total(), "imports with server": clock.seconds}
+            driver.embedded_prefect = server is not None
             run_with(driver)
             marks["flow"] = clock.total()
             driver.record.overhead_s = _parts(clock, marks, driver.record)
@@ -46,6 +46,9 @@ def run_lifecycle(request: Request, *, as_json: bool) -> int:
         else:
             _conclude(console, driver)
         return int(driver.record.exit_code or 0)
+    except Preempted:
+        print("preempted; `worldmodel run` goes on from here", file=sys.stderr)
+        return EXIT_TERMINATED
     except BaseException as error:
         if type(error).__name__ != "TerminationSignal":  # Prefect's word for SIGTERM
             raise
