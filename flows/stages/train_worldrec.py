@@ -78,9 +78,8 @@ def _finish(stage: Stage[TrainWorldRecConfig], result: "Result", left_out: list[
     first, last = loss_change(result.history)
     fell = last < first
     verb = "fell" if fell else "did NOT fall"
-    stage.say(f"the loss {verb}: {first:.4f} to {last:.4f} (means of the first and last fifth)")
-    summary = {"loss_first_fifth": round(first, 6), "loss_last_fifth": round(last, 6), "loss_fell": fell}
-    _write(stage.out / "history.json", {**summary, "left_out": left_out, "steps": result.history})
+    stage.say(f"the loss {verb}: {first:.4f} to {last:.4f} (means of the first and last tenth)")
+    _write(stage.out / "history.json", {"left_out": left_out, "steps": result.history})
 
 
 def _write(path: Path, value: Any) -> None:

@@ -135,3 +135,13 @@ def test_a_wrong_params_key_is_named_with_what_was_expected(toy: Toy, edit: tupl
 def test_an_unknown_stage_is_refused_before_anything_starts(toy: Toy) -> None:
     assert toy.run("run", "--until", "four", expect=1)["error"]["expected"] == "one or two or three"
     assert not (toy.state / "runs").exists()
+
+
+def test_with_a_default_remote_the_outputs_are_pushed(toy: Toy, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    config = toy.root / ".dvc" / "config"
+    config.write_text(config.read_text() + f"    remote = shelf\n['remote \"shelf\"']\n    url = {remote}\n")
+    toy.run("run", "--until", "one")
+    lock = yaml.safe_load(next(toy.state.glob("workspaces/*/dvc.lock")).read_text())
+    md5 = lock["stages"]["one"]["outs"][0]["md5"]
+    assert (remote / "files" / "md5" / md5[:2] / md5[2:]).is_file()

@@ -103,9 +103,9 @@ def fit(
 
 
 def loss_change(history: Sequence[dict[str, float]]) -> tuple[float, float]:
-    """Mean loss over the first and over the last fifth of the records."""
+    """Mean loss over the first and over the last tenth of the records."""
     losses = [record["loss"] for record in history]
-    part = max(1, len(losses) // 5)
+    part = max(1, len(losses) // 10)
     return sum(losses[:part]) / part, sum(losses[-part:]) / part
 
 

@@ -1,12 +1,14 @@
 """The network as a whole: any set of views in, a scene out, and nothing where nothing was seen."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from worldmodel.geometry.cameras import Cameras
-from worldmodel.worldrec.config import LatticeConfig, WorldRecConfig
+from worldmodel.worldrec.config import WorldRecConfig
 from worldmodel.worldrec.model import WorldRec
 from worldmodel.worldrec.views import ClipTensors, Views
 
@@ -102,22 +104,8 @@ def test_every_parameter_gets_a_gradient(small: WorldRecConfig, clips: list[Clip
     assert silent == []
 
 
-PAPER = WorldRecConfig(
-    channels=(64, 128, 256, 256, 256),
-    blocks=3,
-    width=256,
-    levels=3,
-    evidence_stride=8,
-    grid=4,
-    lattice=LatticeConfig(azimuths=64, pitches=6, shells=10, far_m=120.0),
-    rounds=4,
-    hypotheses=16,
-    matching=32,
-    groups=8,
-    motion_tokens=16,
-    depth_bins=128,
-    sky_width=128,
-)
+PAPER_FILE = Path(__file__).parents[3] / "profiles" / "paper.yaml"
+PAPER = WorldRecConfig(**yaml.safe_load(PAPER_FILE.read_text())["train_worldrec"]["model"])
 
 
 def test_the_paper_size_has_the_published_scale() -> None:
