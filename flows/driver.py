@@ -7,6 +7,7 @@ only writer of the run's record. `flows.opening` makes one.
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,15 @@ class Driver:
     decision: Decision | None = None
     _upstream_ran: bool = False
 
-    def bring_up_to_date(self, stage: str) -> StageRun:
-        """Runs a stage if DVC says so, mirrors it, and notes it in the record.
+    def bring_up_to_date(self, stage: str, on_progress: Callable[[float], None]) -> StageRun:
+        """Runs a stage if DVC says so, mirrors it, and notes it in the record; tells the percentage done while it runs.
 
         Raises:
             Preempted, StageError: see `flows.pipeline.run_stage`.
         """
         force = self.request.force == stage
         if force or self._upstream_ran or stage in self.stale:
-            result = self._run(stage, force)
+            result = self._run(stage, force, on_progress)
         else:
             result = StageRun(stage, "cached", 0.0)
         self._upstream_ran |= result.outcome == "ran"
@@ -91,7 +92,7 @@ class Driver:
         self.reporter.stage_done(result)
         return result
 
-    def _run(self, stage: str, force: bool) -> StageRun:
+    def _run(self, stage: str, force: bool, on_progress: Callable[[float], None]) -> StageRun:
         run_dir = self.workspace / "run" / stage
         (run_dir / PROGRESS_FILE).unlink(missing_ok=True)
         params = read_params(self.workspace / PARAMS_FILE)
@@ -100,7 +101,10 @@ class Driver:
 
         def poll() -> None:
             mirror.poll()
-            self.reporter.stage_progress(stage, read_progress(run_dir))
+            progress = read_progress(run_dir)
+            self.reporter.stage_progress(stage, progress)
+            if progress:
+                on_progress(100 * progress["done"] / max(progress["total"], 1))
 
         try:
             result = run_stage(self.workspace, stage, self.environment, poll, force=force)

@@ -4,15 +4,25 @@ Prefect says when, where and how often; what is done is in `flows.driver`. Only 
 preempted stage, a lost connection, a full remote. Prefect's own task cache is off: DVC alone says what is out of date.
 """
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import httpx
 import requests
 from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.events.worker import EventsWorker
@@ -34,6 +44,7 @@ from worldmodel.errors import Preempted, RemoteError
 EXIT_PROMOTED, EXIT_FAILED, EXIT_REFUSED = 0, 1, 3
 STATUS: dict[str, Status] = {"promote": "promoted", "refuse": "refused", "already_champion": "already_champion"}
 RETRY_DELAYS_S = [2, 30, 120]
+PROGRESS_EVERY_S = 5.0
 MENDABLE = (Preempted, RemoteError, ConnectionError, TimeoutError, requests.ConnectionError, requests.Timeout)
 
 _driver: ContextVar[Driver] = ContextVar("driver")
@@ -67,9 +78,34 @@ _options: dict[str, Any] = {
 @task(task_run_name="{stage}", **_options)
 def bring_up_to_date(stage: str) -> State:
     """One DVC stage."""
-    result = _driver.get().bring_up_to_date(stage)
+    result = _driver.get().bring_up_to_date(stage, _Progress(stage))
     name = {"cached": "Cached", "restored": "Cached", "ran": "Completed"}[result.outcome]
     return Completed(name=name, message=f"{result.outcome} in {result.seconds:.1f} s")
+
+
+class _Progress:
+    """A stage's percentage as a Prefect artifact, renewed every few seconds."""
+
+    def __init__(self, stage: str) -> None:
+        self._key, self._artifact, self._last = stage.replace("_", "-"), None, -math.inf
+
+    _artifact: UUID | None
+
+    def __call__(self, percent: float) -> None:
+        now = time.monotonic()
+        if now - self._last < PROGRESS_EVERY_S:
+            return
+        self._last = now
+        try:
+            if self._artifact is None:
+                created = create_progress_artifact(percent, key=self._key)
+                assert isinstance(created, UUID)  # a coroutine only where an event loop runs
+                self._artifact = created
+            else:
+                update_progress_artifact(self._artifact, percent)
+        except httpx.HTTPError as error:  # the stage goes on; Prefect notices at its end if its server stays away
+            _driver.get().reporter.say(f"Prefect did not take the progress of {self._key}: {error}")
+            self._last = math.inf
 
 
 @task(task_run_name="push", **_options)

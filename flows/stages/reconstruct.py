@@ -4,13 +4,13 @@ Held-out clips are those of the chosen splits, and the clips whose held-out fram
 Writes index.json, renders/<clip_id>.safetensors and gaussians/<clip_id>.safetensors; or not_applicable.json.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.stage import Stage, main
+from flows.manifest import file_sha256
+from flows.stage import Stage, main, write_json
 from worldmodel.data.manifest import ClipRow
 from worldmodel.data.protocol import context_frames, target_frames
 from worldmodel.data.shards import ClipStore
@@ -38,7 +38,7 @@ def run(stage: Stage[ReconstructConfig]) -> None:
 
     torch.set_num_threads(stage.threads)
     torch.use_deterministic_algorithms(True)
-    model = load_worldrec(trained)
+    model = load_worldrec(trained).to(stage.params.accelerator)
     entries = []
     for done, row in enumerate(rows):
         entries.append(_clip(stage, store, model, row))
@@ -47,11 +47,11 @@ def run(stage: Stage[ReconstructConfig]) -> None:
     index = {
         "schema_version": 1,
         "protocol": {"name": "storm", "context_stride": stage.params.context_stride},
-        "model_sha256": hashlib.sha256((trained / WEIGHTS_FILE).read_bytes()).hexdigest(),
+        "model_sha256": file_sha256(trained / WEIGHTS_FILE),
         "clips": entries,
         "left_out": left_out,
     }
-    _write(stage.out / "index.json", index)
+    write_json(stage.out / "index.json", index)
     stage.say(f"{len(entries)} clips reconstructed, {len(left_out)} left out")
 
 
@@ -84,7 +84,7 @@ def _clip(stage: Stage[ReconstructConfig], store: ClipStore, model: "WorldRec", 
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         entry = _reconstruct(store, model, row, stage.params.context_stride, partial)
-        _write(partial / "entry.json", entry)
+        write_json(partial / "entry.json", entry)
         partial.rename(kept)
     for kind in ("renders", "gaussians"):
         (stage.out / kind).mkdir(exist_ok=True)
@@ -133,12 +133,8 @@ def _render(reconstruction: "Reconstruction", clip: "ClipTensors", targets: tupl
 
 
 def _not_applicable(stage: Stage[ReconstructConfig], reason: str) -> None:
-    _write(stage.out / "not_applicable.json", {"reason": reason})
+    write_json(stage.out / "not_applicable.json", {"reason": reason})
     stage.say(reason)
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,11 @@ Reads the train split (held-out frames stay on disk) and a few clips of the val 
 Writes model.safetensors, config.json and history.json; or not_applicable.json where no training clip has poses.
 """
 
-import json
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.checks.verdict import require_fit
-from flows.stage import Stage, main
+from flows.stage import Stage, main, write_json
 from worldmodel.data.dataset import TrainClip, train_clips
 from worldmodel.data.shards import ClipStore
 from worldmodel.worldrec.config import TrainWorldRecConfig
@@ -31,7 +29,7 @@ def run(stage: Stage[TrainWorldRecConfig]) -> None:
     train, left_out = _usable(train_clips(store, "train"))
     if not train:
         reason = "no clip of the train split has camera poses, and WorldRec needs them"
-        _write(stage.out / "not_applicable.json", {"reason": reason, "left_out": left_out})
+        write_json(stage.out / "not_applicable.json", {"reason": reason, "left_out": left_out})
         stage.say(reason)
         return
     wanted = stage.params.train.validation_clips
@@ -79,11 +77,7 @@ def _finish(stage: Stage[TrainWorldRecConfig], result: "Result", left_out: list[
     fell = last < first
     verb = "fell" if fell else "did NOT fall"
     stage.say(f"the loss {verb}: {first:.4f} to {last:.4f} (means of the first and last tenth)")
-    _write(stage.out / "history.json", {"left_out": left_out, "steps": result.history})
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    write_json(stage.out / "history.json", {"left_out": left_out, "steps": result.history})
 
 
 if __name__ == "__main__":

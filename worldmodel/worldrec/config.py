@@ -165,8 +165,10 @@ class ReconstructConfig(Frozen):
         context_stride: which frames the model sees (`worldmodel.data.protocol`).
         splits: whose clips are reconstructed, beside the same-log ones.
         max_clips: of each split, in manifest order; None for all.
+        accelerator: where the model runs and Gaussians are rasterized.
     """
 
     context_stride: int = Field(default=5, ge=2)
     splits: tuple[Literal["val", "test"], ...] = ("test",)
     max_clips: PositiveInt | None = None
+    accelerator: Literal["cpu", "cuda"] = "cpu"
