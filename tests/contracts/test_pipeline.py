@@ -24,7 +24,7 @@ def test_deps_name_exactly_the_code_a_stage_consists_of(stage: str) -> None:
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_a_stage_has_one_name_everywhere(stage: str) -> None:
     entry = PIPELINE[stage]
-    assert entry["cmd"] == f"python -m flows.stages.{stage}"
+    assert entry["cmd"] == f"exec python -m flows.stages.{stage}"  # no shell between DVC and the stage
     assert entry["outs"] == [f"artifacts/{stage}"]
     assert entry["params"] == ["seed", "threads", stage]
     assert (ROOT / "flows" / "stages" / f"{stage}.py").is_file()

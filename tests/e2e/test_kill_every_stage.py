@@ -36,6 +36,7 @@ def test_each_stage_killed_once_ends_with_the_model_of_an_undisturbed_run(
         stage_pid = wait_for_stage(disturbed, driver, stage)
         time.sleep(1.0 + number % 3)  # somewhere in its work
         victims = {"stage": stage_pid, "dvc": psutil.Process(stage_pid).ppid(), "driver": driver.pid}
+        assert "dvc" in psutil.Process(victims["dvc"]).cmdline()
         victim = list(victims)[number % 3]
         os.kill(victims[victim], signal.SIGKILL)
         driver.communicate(timeout=120)

@@ -94,7 +94,7 @@ def write_toy_project(root: Path, seconds_per_step: float = 0.0) -> None:
         (root / module).write_text(STAGE.format(name=name, before=before))
         params += f"{name}:\n  steps: 3\n  seconds_per_step: {seconds_per_step}\n"
         deps = [module, *([f"artifacts/{before}"] if before else [])]
-        stages += f"  {name}:\n    cmd: python -m flows.stages.{name}\n    deps: [{', '.join(deps)}]\n"
+        stages += f"  {name}:\n    cmd: exec python -m flows.stages.{name}\n    deps: [{', '.join(deps)}]\n"
         stages += f"    params: [seed, threads, {name}]\n    outs: [artifacts/{name}]\n"
     (root / "params.yaml").write_text(params)
     (root / "dvc.yaml").write_text(textwrap.dedent(stages))
