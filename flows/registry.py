@@ -168,8 +168,8 @@ def _log_model(candidate: Candidate) -> str:
     import mlflow
 
     workspace = candidate.workspace
-    with warnings.catch_warnings(), mlflow.start_run(run_id=candidate.run_id, nested=True):
-        warnings.simplefilter("ignore")  # MLflow's advice about type hints; the signature below is explicit
+    advice = warnings.catch_warnings(record=True)  # MLflow's, about type hints; the signature below is explicit
+    with advice, mlflow.start_run(run_id=candidate.run_id, nested=True):
         info = mlflow.pyfunc.log_model(
             name=candidate.name,
             python_model=str(workspace / "flows" / "serving.py"),

@@ -46,7 +46,7 @@ def print_outcome(console: Console, record: RunRecord, workspace: Path, decision
         name, version = record.model["name"], record.model["version"]
         console.print(f"model     {name} version {version} ({serves}), weights {record.model['sha256'][:16]}")
     for name, link in links(record, workspace).items():
-        console.print(f"{name:<9} {link}", soft_wrap=True)
+        console.print(f"{name:<10}{link}", soft_wrap=True)
 
 
 def links(record: RunRecord, workspace: Path) -> dict[str, str]:
@@ -55,6 +55,9 @@ def links(record: RunRecord, workspace: Path) -> dict[str, str]:
     pictures = workspace / "artifacts" / "evaluate" / "pictures"
     if pictures.is_dir():
         found["pictures"] = str(pictures)
+    data_docs = workspace / "run" / "validate" / "data_docs" / "index.html"
+    if data_docs.is_file():
+        found["data docs"] = str(data_docs)
     found["logs"] = str(workspace / "run")
     found["record"] = f"git show refs/worldmodel/runs/{record.run_id}:dvc.lock"
     return found

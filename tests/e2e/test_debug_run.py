@@ -96,6 +96,7 @@ def test_a_clean_process_loads_the_champion_and_renders_a_view(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_two_fresh_clones_make_the_same_hashes(
     clone: Clone, debug_run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

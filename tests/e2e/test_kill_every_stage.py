@@ -12,7 +12,7 @@ from flows.pipeline import read_state
 from tests.e2e.conftest import Clone
 from tests.e2e.test_debug_run import STAGES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def wait_for_stage(clone: Clone, driver: Any, stage: str) -> int:

@@ -9,6 +9,7 @@ from tests.e2e.conftest import RECORDED, Clone
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded data at ../shared/data/dgp_street"),
 ]
 

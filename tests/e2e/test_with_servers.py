@@ -17,7 +17,7 @@ from flows.servers import Links
 from tests.e2e.conftest import Clone
 from tests.flows.test_servers import free_ports
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
