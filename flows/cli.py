@@ -123,7 +123,7 @@ def _finish(command: Callable[[], int], as_json: bool) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, indent=2, sort_keys=True, default=_plain))
+    print(json.dumps(value, indent=2, default=_plain))
 
 
 def _plain(value: Any) -> Any:
