@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from flows.driver import Driver, Request, read_progress
 from flows.environment import stage_environment
 from flows.git import is_ignored
-from flows.pipeline import stage_names, stale_stages
+from flows.pipeline import clear_dead_locks, stage_names, stale_stages
 from flows.profile import profile_path, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
@@ -54,6 +54,7 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
     snapshot = take_snapshot(checkout, profile.read_text(), _sources_text(sources))
     with _held(state, snapshot, reporter):
         workspace = open_workspace(checkout, state, snapshot)
+        clear_dead_locks(workspace)
         stages = _asked_for(stage_names(workspace), request)
         environment = stage_environment(state)
         stale = stale_stages(workspace, environment)

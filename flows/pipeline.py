@@ -6,6 +6,7 @@ Only its command line and its two file formats (`dvc.yaml`, `dvc.lock`) are used
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import yaml
 
 from flows.process import die_with_parent, kill_tree
@@ -71,6 +73,35 @@ def stale_stages(workspace: Path, environment: Mapping[str, str]) -> set[str]:
         raise WorkspaceError(
             f"dvc status failed in {workspace}", got=(result.stderr or result.stdout)[-2000:]
         ) from None
+
+
+def clear_dead_locks(workspace: Path, patience_s: float = 60.0) -> None:
+    """Drops DVC's record of who reads and writes what, once no DVC of the record is alive.
+
+    DVC drops the entries of processes that are gone, but takes one that was killed and not yet reaped for alive. Call it
+    while holding the workspace: whatever DVC still runs there belongs to a driver that was killed, and is about to end.
+
+    Raises:
+        WorkspaceError: a DVC process goes on; names it.
+    """
+    record = workspace / ".dvc" / "tmp" / "rwlock"
+    if not record.is_file():
+        return
+    pids = {int(pid) for pid in re.findall(r'"pid": (\d+)', record.read_text())}
+    deadline = time.monotonic() + patience_s
+    while alive := [pid for pid in pids if _is_dvc(pid)]:
+        if time.monotonic() > deadline:
+            raise WorkspaceError(f"{workspace}: DVC is at work there", got=f"pid {alive}", fix="let it end, or stop it")
+        time.sleep(0.1)
+    record.unlink()
+
+
+def _is_dvc(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and any("dvc" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def run_stage(
