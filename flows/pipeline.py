@@ -78,8 +78,9 @@ def stale_stages(workspace: Path, environment: Mapping[str, str]) -> set[str]:
 def clear_dead_locks(workspace: Path, patience_s: float = 60.0) -> None:
     """Drops DVC's record of who reads and writes what, once no DVC of the record is alive.
 
-    DVC drops the entries of processes that are gone, but takes one that was killed and not yet reaped for alive. Call it
-    while holding the workspace: whatever DVC still runs there belongs to a driver that was killed, and is about to end.
+    DVC drops the entries of processes that are gone, but takes one that was killed and not yet reaped for alive. Call
+    it while holding the workspace: whatever DVC still runs there belongs to a driver that was killed, and is about to
+    end.
 
     Raises:
         WorkspaceError: a DVC process goes on; names it.
