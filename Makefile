@@ -16,7 +16,8 @@ test: setup lint types  ## The tests, the linter and the type checker
 slow: setup  ## The end-to-end runs of several minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-setup: $(VENV)/ready  ## The locked dependencies in .venv, nothing else
+setup: $(VENV)/ready  ## The locked dependencies in .venv, and the metrics' weights in the user's cache
+	@$(BIN)/worldmodel metrics fetch-weights --quiet
 
 # torch stands apart: its hash differs between the CPU and the CUDA wheel, so it is locked by version.
 $(VENV)/ready: requirements/lock.txt requirements/torch.txt pyproject.toml

@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
+from evaluation.base import Record
 from evaluation.config import GateLimits
-from evaluation.report import Record
 
 DECISION_SCHEMA: Literal["worldmodel.decision/1"] = "worldmodel.decision/1"
 RuleVerdict = Literal["pass", "fail", "missing", "not_applicable"]

@@ -5,19 +5,14 @@ when every rule passes. What is missing, NaN, not applicable, of another model o
 Left out: significance against the champion, slices and required evidence. Standard library and pydantic only, no IO.
 """
 
-import math
 from collections.abc import Iterable
 
+from evaluation.base import fingerprint
 from evaluation.config import AbsoluteLimit, BaselineMargin, ChampionMargin, GateLimits, Limit
 from evaluation.decision import Decision, GateContext, Rule, RuleVerdict, Verdict
-from evaluation.report import Group, Metric, Record, Report, fingerprint
-
-
-class _Absent(Record):
-    """A metric that a rule needs and does not get."""
-
-    verdict: RuleVerdict
-    reason: str
+from evaluation.gate_rules import Absent, AnyMetric, absent_rule, better, bound_rule, number_rule, say
+from evaluation.generation_gate import generation_rules, measured_video
+from evaluation.report import Group, Metric, Report
 
 
 def decide(report: Report | None, champion_report: Report | None, limits: GateLimits, context: GateContext) -> Decision:
@@ -68,6 +63,7 @@ def _rules(
             for limit in limits.over_baseline
             for s in _of(limit, sources)
         ),
+        *generation_rules(report, limits, sources),
         comparable,
         *(
             _against_champion(report, champion, limit, s, limits.split, comparable)
@@ -107,7 +103,7 @@ def _coverage(report: Report, sources: list[str], split: str) -> list[Rule]:
     rules = []
     for source in sources:
         group = _held_out(report, source, split)
-        if isinstance(group, _Absent):
+        if isinstance(group, Absent):
             rules.append(Rule(id=f"coverage/{source}", verdict=group.verdict, sentence=group.reason))
             continue
         text = f"{group.n_clips} {split} clips of {group.n_logs} held-out logs of {source} were measured"
@@ -116,58 +112,52 @@ def _coverage(report: Report, sources: list[str], split: str) -> list[Rule]:
     return rules
 
 
-def _held_out(report: Report, source: str, split: str) -> Group | _Absent:
+def _held_out(report: Report, source: str, split: str) -> Group | Absent:
     group = report.group(source, split)
     if group is not None:
         return group
     if any(g.source == source and g.same_log for g in report.groups):
         reason = f"{source} was measured only on logs that training saw (same log), which says nothing of unseen logs"
-        return _Absent(verdict="not_applicable", reason=reason)
-    return _Absent(verdict="missing", reason=f"no {split} clip of {source} was measured")
+        return Absent(verdict="not_applicable", reason=reason)
+    return Absent(verdict="missing", reason=f"no {split} clip of {source} was measured")
 
 
-def _measured(report: Report, limit: Limit, source: str, split: str) -> Metric | _Absent:
+def _measured(report: Report, limit: Limit, source: str, split: str) -> Metric | Absent:
     group = _held_out(report, source, split)
-    if isinstance(group, _Absent):
+    if isinstance(group, Absent):
         return group
     metric, name = group.metric(limit.metric, limit.region), _name(limit)
     if metric is None:
-        return _Absent(verdict="missing", reason=f"{name} was not measured on {source}")
+        return Absent(verdict="missing", reason=f"{name} was not measured on {source}")
     if metric.value is None:
-        return _Absent(verdict="missing", reason=f"{name} on {source} has no value: {metric.problem}")
+        return Absent(verdict="missing", reason=f"{name} on {source} has no value: {metric.problem}")
     return metric
 
 
 def _absolute(report: Report, limit: AbsoluteLimit, source: str, split: str) -> Rule:
-    bound, above = (limit.min, True) if limit.min is not None else (limit.max, False)
-    name = f"absolute/{source}/{_name(limit)}/{'min' if above else 'max'}"
     metric = _measured(report, limit, source, split)
-    if isinstance(metric, _Absent) or metric.value is None or bound is None:
-        return _absent(name, bound, metric)
-    holds = metric.value >= bound if above else metric.value <= bound
-    words = "at least" if above else "at most"
-    sentence = f"{_name(limit)} on {source} is {_say(metric.value, metric)}, and must be {words} {_say(bound, metric)}"
-    return _number(name, bound, metric.value, metric, holds, sentence)
+    name = f"absolute/{source}/{_name(limit)}"
+    return bound_rule(name, (limit.min, limit.max), metric, (_name(limit), source))
 
 
 def _over_baseline(report: Report, limit: BaselineMargin, source: str, split: str) -> Rule:
     name = f"baseline/{source}/{_name(limit)}/{limit.baseline}"
     metric = _measured(report, limit, source, split)
-    if isinstance(metric, _Absent):
-        return _absent(name, limit.margin, metric)
+    if isinstance(metric, Absent):
+        return absent_rule(name, limit.margin, metric)
     baseline = metric.baselines.get(limit.baseline)
     if baseline is None:
         reason = f"{limit.baseline} was not measured for {_name(limit)} on {source}"
-        return _absent(name, limit.margin, _Absent(verdict="missing", reason=reason))
-    gain, interval = _better(baseline.difference, metric), baseline.difference_ci95
-    worst = None if interval is None else min(_better(interval.low, metric), _better(interval.high, metric))
+        return absent_rule(name, limit.margin, Absent(verdict="missing", reason=reason))
+    gain, interval = better(baseline.difference, metric), baseline.difference_ci95
+    worst = None if interval is None else min(better(interval.low, metric), better(interval.high, metric))
     holds = gain >= limit.margin and (worst is None or worst > 0)
-    known = metric.no_interval or "no interval" if worst is None else f"95 % interval from {_say(worst, metric, '+')}"
+    known = metric.no_interval or "no interval" if worst is None else f"95 % interval from {say(worst, metric, '+')}"
     sentence = (
-        f"{_name(limit)} on {source} is {_say(gain, metric, '+')} better than {limit.baseline} ({known}), and must be "
-        f"{_say(limit.margin, metric, '+')} better, surely above 0"
+        f"{_name(limit)} on {source} is {say(gain, metric, '+')} better than {limit.baseline} ({known}), and must be "
+        f"{say(limit.margin, metric, '+')} better, surely above 0"
     )
-    return _number(name, limit.margin, gain, metric, holds, sentence)
+    return number_rule(name, limit.margin, gain, metric, holds, sentence)
 
 
 def _comparable(report: Report, champion_report: Report | None, context: GateContext) -> Rule:
@@ -191,45 +181,33 @@ def _comparable(report: Report, champion_report: Report | None, context: GateCon
 def _against_champion(
     report: Report, champion: Report | None, limit: ChampionMargin, source: str, split: str, comparable: Rule
 ) -> Rule:
-    name, bound = f"champion/{source}/{_name(limit)}", 0.0 - limit.max_drop
+    what = _name(limit) if limit.method is None else f"{limit.method}/{limit.metric}"
+    name, bound = f"champion/{source}/{what}", 0.0 - limit.max_drop
     if comparable.verdict != "pass":
-        return _absent(name, bound, _Absent(verdict="missing", reason=f"not compared: {comparable.sentence}"))
+        return absent_rule(name, bound, Absent(verdict="missing", reason=f"not compared: {comparable.sentence}"))
     if champion is None:
         return Rule(id=name, limit=bound, verdict="pass", sentence=comparable.sentence)
-    ours, theirs = (_measured(r, limit, source, split) for r in (report, champion))
-    if isinstance(ours, _Absent) or ours.value is None:
-        return _absent(name, bound, ours)
-    if isinstance(theirs, _Absent) or theirs.value is None:
-        return _absent(name, bound, theirs, "the champion: ")
-    gain = _better(ours.value - theirs.value, ours)
+    ours, theirs = (_of_limit(r, limit, source, split) for r in (report, champion))
+    if isinstance(ours, Absent) or ours.value is None:
+        return absent_rule(name, bound, ours)
+    if isinstance(theirs, Absent) or theirs.value is None:
+        return absent_rule(name, bound, theirs, "the champion: ")
+    if "-tok@" in limit.metric and report.model.parts.get("tokenizer") != champion.model.parts.get("tokenizer"):
+        reason = f"{what} on {source} goes through another tokenizer than the champion's: limit the raw distance"
+        return absent_rule(name, bound, Absent(verdict="not_applicable", reason=reason))
+    gain = better(ours.value - theirs.value, ours)
     sentence = (
-        f"{_name(limit)} on {source} is {_say(gain, ours, '+')} against the champion's {_say(theirs.value, ours)}, and "
-        f"must not be below {_say(bound, ours, '+')}"
+        f"{what} on {source} is {say(gain, ours, '+')} against the champion's {say(theirs.value, ours)}, and "
+        f"must not be below {say(bound, ours, '+')}"
     )
-    return _number(name, bound, gain, ours, gain >= bound, sentence)
+    return number_rule(name, bound, gain, ours, gain >= bound, sentence)
 
 
-def _absent(name: str, limit: float | None, found: Metric | _Absent, prefix: str = "") -> Rule:
-    verdict, reason = (found.verdict, found.reason) if isinstance(found, _Absent) else ("missing", "no value")
-    return Rule(id=name, limit=limit, verdict=verdict, sentence=prefix + reason)
-
-
-def _number(name: str, limit: float, observed: float, metric: Metric, holds: bool, sentence: str) -> Rule:
-    if not math.isfinite(observed):
-        return Rule(id=name, limit=limit, verdict="missing", sentence=f"{metric.id}: the difference is not finite")
-    verdict: RuleVerdict = "pass" if holds else "fail"
-    return Rule(id=name, limit=limit, observed=observed, unit=metric.unit, verdict=verdict, sentence=sentence)
+def _of_limit(report: Report, limit: ChampionMargin, source: str, split: str) -> AnyMetric | Absent:
+    if limit.method is None:
+        return _measured(report, limit, source, split)
+    return measured_video(report, limit.method, limit.metric, source, split)
 
 
 def _name(limit: Limit) -> str:
     return limit.metric if limit.region == "all" else f"{limit.metric}[{limit.region}]"
-
-
-def _better(difference: float, metric: Metric) -> float:
-    """A difference turned so that positive is better."""
-    return difference if metric.direction == "up" else -difference
-
-
-def _say(value: float, metric: Metric, sign: str = "-") -> str:
-    unit = "" if metric.unit == "1" else f" {metric.unit}"
-    return f"{value:{sign}.{2 if unit else 3}f}{unit}"

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from evaluation.base import Interval
 from evaluation.metrics.catalogue import METRICS, PSNR, MetricSpec
-from evaluation.report import NEAREST, ORACLE, Baseline, ClipValue, Group, Interval, Metric, NotApplicable, Statistics
+from evaluation.report import NEAREST, ORACLE, Baseline, ClipValue, Group, Metric, NotApplicable, Statistics
 from evaluation.scoring import ClipScores
 from evaluation.statistics import cluster_interval, mean_over_clips, why_no_interval
 
@@ -71,7 +72,7 @@ def _metric(spec: MetricSpec, region: str, scores: list[ClipScores], statistics:
         n_images=sum(c.n_images for c in clips),
         n_clips=len(clips),
         n_logs=len(set(logs)),
-        ci95=_interval(values, logs, statistics) if complete else None,
+        ci95=interval_over_logs(values, logs, statistics) if complete else None,
         no_interval=why_no_interval(logs) if complete else "no value",
         baselines=known,
         gap_closed=_gap_closed(value, known, spec),
@@ -99,11 +100,12 @@ def _baseline(name: str, clips: list[ClipValue], statistics: Statistics) -> Base
     return Baseline(
         value=mean_over_clips([other for _, other in pairs]),
         difference=mean_over_clips(differences),
-        difference_ci95=_interval(differences, [c.log_id for c in clips], statistics),
+        difference_ci95=interval_over_logs(differences, [c.log_id for c in clips], statistics),
     )
 
 
-def _interval(values: list[float], logs: list[str], statistics: Statistics) -> Interval | None:
+def interval_over_logs(values: list[float], logs: list[str], statistics: Statistics) -> Interval | None:
+    """The bootstrap interval of the mean over clips, None below the fewest logs (`why_no_interval` says so)."""
     found = cluster_interval(values, logs, statistics.resamples, statistics.seed)
     return None if found is None else Interval(low=found[0], high=found[1])
 

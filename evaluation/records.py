@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from evaluation.base import Record
 from evaluation.decision import DECISION_SCHEMA, Decision
-from evaluation.report import REPORT_SCHEMA, Record, Report
+from evaluation.report import REPORT_SCHEMA, Report
 from worldmodel.data.atomic import atomic_file
 from worldmodel.errors import DataError
 

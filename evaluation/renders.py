@@ -16,13 +16,13 @@ INDEX_FILE = "index.json"
 _FIX = "run the reconstruct stage again"
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     """Another stage's file: what is not needed here is not read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class RenderedClip(_Part):
+class RenderedClip(Part):
     """A clip that was reconstructed from its context frames and rendered at its target frames.
 
     `same_log`: the model was trained on other frames of this clip's log.
@@ -37,20 +37,20 @@ class RenderedClip(_Part):
     target_frames: tuple[int, ...] = Field(min_length=1)
 
 
-class RenderProtocol(_Part):
+class RenderProtocol(Part):
     """The part of the reconstruction protocol that decides what a number means."""
 
     context_stride: int
 
 
-class LeftOut(_Part):
+class LeftOut(Part):
     """A held-out clip that was not rendered."""
 
     clip_id: str
     reason: str
 
 
-class RenderIndex(_Part):
+class RenderIndex(Part):
     """index.json: the model's digest, the protocol, every rendered clip, and those that could not be."""
 
     model_sha256: str
@@ -82,7 +82,7 @@ def read_index(root: Path) -> RenderIndex:
     try:
         index = RenderIndex.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        got = _first(error) if isinstance(error, ValidationError) else str(error)
+        got = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise DataError(f"{path}: not a readable index of renders", got=got, fix=_FIX) from None
     ids = [clip.clip_id for clip in index.clips]
     if len(set(ids)) < len(ids):
@@ -139,6 +139,6 @@ def _checked(
     return tensor
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"

@@ -1,51 +1,21 @@
 """The evaluation report: what was measured, on which data, under which protocol, of which model.
 
-The file format is versioned (`worldmodel.report/1`); readers refuse any other. Numbers are finite or null: a metric
+The file format is versioned (`worldmodel.report/2`); readers refuse any other. Numbers are finite or null: a metric
 that came out NaN is recorded with `value: null` and the problem in words, and what could not be measured at all is
 listed in `not_applicable` with its reason. A report that contradicts itself (a mean that is not the mean of its clips,
 a count that is not the count) does not parse. Standard library and pydantic only, so that a gate runs anywhere.
 """
 
-import hashlib
-import json
-import math
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-REPORT_SCHEMA: Literal["worldmodel.report/1"] = "worldmodel.report/1"
+from evaluation.base import Direction, Interval, Record, close, fingerprint
+from evaluation.generation_report import GenerationGroup, GenerationProtocol
+
+REPORT_SCHEMA: Literal["worldmodel.report/2"] = "worldmodel.report/2"
 NEAREST = "nearest_context"
 ORACLE = "oracle_reprojection"
-
-
-def canonical_json(value: Any) -> str:
-    """One text for one value: sorted keys, no spaces, shortest float repr; NaN and infinity raise ValueError."""
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def fingerprint(value: Any) -> str:
-    """sha256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-class Record(BaseModel):
-    """Base of everything in a report or decision: frozen, no unknown keys, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Interval(Record):
-    """A 95 % interval, in the unit of what it belongs to."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"interval: low {self.low} is above high {self.high}")
-        return self
 
 
 class Baseline(Record):
@@ -63,7 +33,7 @@ class ClipValue(Record):
     log_id: str
     n_images: int = Field(ge=1)
     value: float | None
-    baselines: dict[str, float] = {}
+    baselines: dict[str, float] = Field(default_factory=dict)
 
 
 class Metric(Record):
@@ -75,7 +45,7 @@ class Metric(Record):
     id: str
     region: str
     unit: str
-    direction: Literal["up", "down"]
+    direction: Direction
     value: float | None
     problem: str | None = None
     n_images: int
@@ -83,7 +53,7 @@ class Metric(Record):
     n_logs: int
     ci95: Interval | None
     no_interval: str | None = None
-    baselines: dict[str, Baseline] = {}
+    baselines: dict[str, Baseline] = Field(default_factory=dict)
     gap_closed: float | None = None
     per_clip: tuple[ClipValue, ...] = Field(min_length=1)
 
@@ -96,10 +66,10 @@ class Metric(Record):
         values = [c.value for c in clips if c.value is not None]
         if (self.value is None) == (self.problem is None) or (self.value is None) != (len(values) < len(clips)):
             raise ValueError(f"{name}: a null value needs a problem and a null clip, and the other way round")
-        if self.value is not None and not _close(self.value, sum(value / len(values) for value in values)):
+        if self.value is not None and not close(self.value, sum(value / len(values) for value in values)):
             raise ValueError(f"{name}: value {self.value} is not the mean of its clips")
         for key, baseline in self.baselines.items():
-            if self.value is None or not _close(self.value, baseline.value + baseline.difference):
+            if self.value is None or not close(self.value, baseline.value + baseline.difference):
                 raise ValueError(f"{name}: difference to {key} is not value - baseline")
         return self
 
@@ -129,10 +99,14 @@ class Group(Record):
 
 
 class ModelIdentity(Record):
-    """The model that was measured; `sha256` is the digest it is registered by."""
+    """The model that was measured; `sha256` is the digest it is registered by, `parts` are the digests of its weights.
+
+    A model without a part (data without poses train no WorldRec) lacks its name among them.
+    """
 
     name: str
     sha256: str
+    parts: dict[str, str] = Field(default_factory=dict)
 
 
 class SourceFacts(Record):
@@ -144,7 +118,7 @@ class SourceFacts(Record):
 
 
 class DataIdentity(Record):
-    """`sha256` covers id, content digest, context and target frames of every measured clip."""
+    """`sha256` covers id, content digest and frames of every clip that was measured or measured against."""
 
     sha256: str
     sources: tuple[SourceFacts, ...]
@@ -159,19 +133,26 @@ class SourceProtocol(Record):
 
 
 class Protocol(Record):
-    """Everything that must be equal before two reports' numbers may be compared."""
+    """Everything that must be equal before two reports' numbers may be compared.
 
-    context_stride: int
+    `context_stride` is null where nothing was reconstructed, `generation` where nothing was generated.
+    """
+
+    context_stride: int | None
     targets: Literal["every frame that is not context"] = "every frame that is not context"
     aggregation: Literal["image, clip, mean over clips"] = "image, clip, mean over clips"
     metrics_version: int
     sources: dict[str, SourceProtocol]
+    generation: GenerationProtocol | None = None
 
 
 class Statistics(Record):
-    """How the intervals were made."""
+    """How the intervals were made: of means over clips, and of distances between sets of clips."""
 
     method: Literal["cluster bootstrap over logs, percentile 95 %"] = "cluster bootstrap over logs, percentile 95 %"
+    distances: Literal["delete-one-log jackknife over generated and reference logs, Student's t"] = (
+        "delete-one-log jackknife over generated and reference logs, Student's t"
+    )
     resamples: int
     seed: int
 
@@ -194,16 +175,22 @@ class NotApplicable(Record):
 
 
 class Report(Record):
-    """One evaluation of one model."""
+    """One evaluation of one model: `groups` of reconstructed clips and `generation` of generated ones.
 
-    schema_version: Literal["worldmodel.report/1"] = REPORT_SCHEMA
+    `training` is WorldRec's, `generation_training` that of the stages behind it by name. `beats_baseline` is about
+    reconstruction.
+    """
+
+    schema_version: Literal["worldmodel.report/2"] = REPORT_SCHEMA
     model: ModelIdentity
     data: DataIdentity
     protocol: Protocol
     protocol_fingerprint: str
     statistics: Statistics
     groups: tuple[Group, ...]
+    generation: tuple[GenerationGroup, ...] = ()
     training: Training | None
+    generation_training: dict[str, Training] = Field(default_factory=dict)
     beats_baseline: bool | None
     summary: str
     not_applicable: tuple[NotApplicable, ...] = ()
@@ -212,9 +199,10 @@ class Report(Record):
     def _identity(self) -> Self:
         if self.protocol_fingerprint != fingerprint(self.protocol):
             raise ValueError("protocol_fingerprint is not the fingerprint of protocol")
-        keys = [(g.source, g.split, g.same_log) for g in self.groups]
-        if len(set(keys)) < len(keys):
-            raise ValueError("groups: a (source, split, same_log) appears twice")
+        for name, groups in (("groups", self.groups), ("generation", self.generation)):
+            keys = [(g.source, g.split, g.same_log) for g in groups]
+            if len(set(keys)) < len(keys):
+                raise ValueError(f"{name}: a (source, split, same_log) appears twice")
         return self
 
     def group(self, source: str, split: str, same_log: bool = False) -> Group | None:
@@ -222,6 +210,7 @@ class Report(Record):
         wanted = (source, split, same_log)
         return next((g for g in self.groups if (g.source, g.split, g.same_log) == wanted), None)
 
-
-def _close(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+    def generated(self, source: str, split: str, same_log: bool = False) -> GenerationGroup | None:
+        """The group of what was generated from these clips, or None when none was."""
+        wanted = (source, split, same_log)
+        return next((g for g in self.generation if (g.source, g.split, g.same_log) == wanted), None)

@@ -3,7 +3,7 @@
 Frames of a clip and clips of a log are not independent, so the resampled unit is the log (cluster bootstrap; Cameron,
 Gelbach and Miller 2008). The estimate stays the mean over clips: a resample pools the clips of the logs drawn. Below
 `MIN_LOGS` logs no interval is given, because one made of one or two clusters is far too narrow. Left out: correction
-for many comparisons, and intervals of Fréchet distances (which a bootstrap with replacement biases).
+for many comparisons. Intervals of Fréchet and kernel distances are in `evaluation.metrics.distance_intervals`.
 """
 
 from collections.abc import Sequence

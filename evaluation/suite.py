@@ -1,84 +1,154 @@
-"""Measures a reconstruction model: prepared clips and renders in, a report out.
+"""Measures a world model: prepared clips, renders and generated videos in, a report out.
 
 Values are means over the images of a clip, then over clips, so that a long clip does not count more. The same inputs,
 resamples and seed give the same report, byte for byte.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.base import fingerprint
+from evaluation.config import EvaluateConfig
+from evaluation.data_identity import data_digest, protocol_of, source_facts
+from evaluation.generation.measure import Generation, measure_generation
+from evaluation.generation.network import FeatureNetwork
+from evaluation.generation.rollouts import Rollouts, read_rollouts
+from evaluation.generation_report import STUDENT
 from evaluation.grouping import group_clips, not_applicable
-from evaluation.metrics.catalogue import METRICS_VERSION
 from evaluation.renders import RenderedClip, RenderIndex, check_frames, read_index, read_renders
 from evaluation.report import (
     DataIdentity,
     Group,
     ModelIdentity,
     NotApplicable,
-    Protocol,
     Report,
-    SourceFacts,
-    SourceProtocol,
     Statistics,
     Training,
-    fingerprint,
 )
 from evaluation.scoring import ClipScores, score_clip
 from evaluation.training import History, training_facts
-from worldmodel.data.manifest import SPLITS, ClipRow
+from worldmodel.data.manifest import ClipRow
 from worldmodel.data.shards import ClipStore
-from worldmodel.data.sources import read_sources
 from worldmodel.errors import DataError
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Generated:
+    """The output of `rollout`, and the network that its distances are taken with."""
+
+    root: Path
+    network: FeatureNetwork
+
+
+@dataclass(frozen=True)
 class Measured:
-    """What `evaluate` measures: the directories of the stages before it, and the training history if there is one."""
+    """What `evaluate` measures: the model, and the directories of the stages before it.
 
-    model_name: str
+    Attributes:
+        model: its identity.
+        reconstruct, generated: None where the stage was not applicable; `not_applicable` then says why.
+        history: of WorldRec's training, if there is one.
+        generation_histories: of the stages of WorldGen's training, by stage.
+    """
+
+    model: ModelIdentity
     prepare: Path
-    reconstruct: Path
+    reconstruct: Path | None = None
+    generated: Generated | None = None
     history: History | None = None
+    generation_histories: Mapping[str, History] = field(default_factory=dict)
+    not_applicable: tuple[NotApplicable, ...] = ()
 
 
-def evaluate(measured: Measured, resamples: int, seed: int, progress: Progress = lambda done, total: None) -> Report:
-    """Scores every rendered clip and writes up what was found.
+@dataclass(frozen=True)
+class Watch:
+    """Told how far it is: clips done and clips in all, of renders and of generated videos."""
+
+    clips: Progress = lambda done, total: None
+    videos: Progress = lambda done, total: None
+
+
+def evaluate(measured: Measured, config: EvaluateConfig, seed: int, watch: Watch = Watch()) -> Report:
+    """Scores every rendered clip and every generated video, and writes up what was found.
 
     Args:
-        measured: where the data and renders are.
-        resamples, seed: of the bootstrap intervals.
-        progress: called with clips done and clips in all.
+        measured: where the data, renders and videos are.
+        config: resamples of the intervals, and how videos are measured.
+        seed: of the intervals.
+        watch: told the progress.
 
     Raises:
-        DataError: renders that are missing, damaged or not of these clips; a clip that cannot be read.
+        DataError: renders or videos that are missing, damaged or not of these clips; a clip that cannot be read.
+        MissingDependencyError: there are enough generated videos, but no weights of the feature network.
     """
-    store, index = ClipStore(measured.prepare), read_index(measured.reconstruct)
-    scores = []
-    for done, entry in enumerate(index.clips):
-        progress(done, len(index.clips))
-        scores.append(_score(store, measured.reconstruct, entry))
-    progress(len(index.clips), len(index.clips))
-    statistics = Statistics(resamples=resamples, seed=seed)
-    protocol = _protocol(store, index)
+    store, statistics = ClipStore(measured.prepare), Statistics(resamples=config.bootstrap_resamples, seed=seed)
+    index = None if measured.reconstruct is None else read_index(measured.reconstruct)
+    if index is not None:
+        _check_weights(measured, "worldrec", index.model_sha256, "reconstruct")
+    scores = _scores(store, measured.reconstruct, index, watch.clips)
     groups = tuple(group_clips(scores, statistics))
+    generation = _generation(measured, config, statistics, store, watch.videos)
+    protocol = protocol_of(store, index, generation)
     training = None if measured.history is None else training_facts(measured.history)
+    trained = {name: training_facts(found) for name, found in measured.generation_histories.items()}
     beats, summary = _summary(groups, training)
+    videos = () if generation is None else generation.groups
+    said = [*(f"{name}: {facts.sentence}" for name, facts in trained.items()), *(group.sentence for group in videos)]
+    left_out = [] if index is None else _left_out(scores, groups, store, index)
     return Report(
-        model=ModelIdentity(name=measured.model_name, sha256=index.model_sha256),
-        data=DataIdentity(sha256=_data_digest(store, index.clips), sources=_sources(store, measured.prepare)),
+        model=measured.model,
+        data=DataIdentity(sha256=data_digest(store, index, generation), sources=source_facts(store, measured.prepare)),
         protocol=protocol,
         protocol_fingerprint=fingerprint(protocol),
         statistics=statistics,
         groups=groups,
+        generation=videos,
         training=training,
+        generation_training=trained,
         beats_baseline=beats,
-        summary=summary,
-        not_applicable=tuple(_left_out(scores, groups, store, index)),
+        summary=" ".join([summary, *said]),
+        not_applicable=(*measured.not_applicable, *left_out, *(generation.not_applicable if generation else ())),
     )
+
+
+def _generation(
+    measured: Measured, config: EvaluateConfig, statistics: Statistics, store: ClipStore, progress: Progress
+) -> Generation | None:
+    if measured.generated is None:
+        return None
+    root, network = measured.generated.root, measured.generated.network
+    index = read_rollouts(root)
+    rollouts = Rollouts(root, index, store)
+    _check_weights(measured, "tokenizer", index.tokenizer_sha256, "rollout")
+    for method in index.methods:
+        if method.name == STUDENT:
+            _check_weights(measured, "worldgen", method.weights_sha256, "rollout")
+    return measure_generation(rollouts, config.generation, statistics, network, progress)
+
+
+def _check_weights(measured: Measured, part: str, found: str | None, stage: str) -> None:
+    """Refuses to measure, as this model's, what other weights made."""
+    expected = measured.model.parts.get(part)
+    if expected is not None and found is not None and found != expected:
+        what = f"what {stage} left was made by other {part} weights than the model's"
+        raise DataError(what, expected=expected, got=found, fix=f"run the {stage} stage again")
+
+
+def _scores(
+    store: ClipStore, reconstruct: Path | None, index: RenderIndex | None, progress: Progress
+) -> list[ClipScores]:
+    scores: list[ClipScores] = []
+    if reconstruct is None or index is None:
+        return scores
+    for done, entry in enumerate(index.clips):
+        progress(done, len(index.clips))
+        scores.append(_score(store, reconstruct, entry))
+    progress(len(index.clips), len(index.clips))
+    return scores
 
 
 def _score(store: ClipStore, reconstruct: Path, entry: RenderedClip) -> ClipScores:
@@ -106,51 +176,6 @@ def _check_held_out(entry: RenderedClip, row: ClipRow) -> None:
             got=f"same_log {entry.same_log}; target frames that training may read: {seen or 'none'}",
             fix="run the reconstruct stage again",
         )
-
-
-def _protocol(store: ClipStore, index: RenderIndex) -> Protocol:
-    rows: dict[str, list[ClipRow]] = {}
-    for entry in index.clips:
-        rows.setdefault(entry.source, []).append(store.row(entry.clip_id))
-    return Protocol(
-        context_stride=index.protocol.context_stride,
-        metrics_version=METRICS_VERSION,
-        sources={
-            source: SourceProtocol(
-                cameras=tuple(sorted({camera for row in of_source for camera in row["cameras"]})),
-                n_frames=tuple(sorted({row["n_frames"] for row in of_source})),
-                resolutions=tuple(sorted({f"{row['height']}x{row['width']}" for row in of_source})),
-            )
-            for source, of_source in rows.items()
-        },
-    )
-
-
-def _data_digest(store: ClipStore, clips: Iterable[RenderedClip]) -> str:
-    """Digest of what was measured: which clips, their content, and which frames were context and target."""
-    rows = [
-        [c.clip_id, store.row(c.clip_id)["sha256"], list(c.context_frames), list(c.target_frames), c.same_log]
-        for c in clips
-    ]
-    return fingerprint(sorted(rows))
-
-
-def _sources(store: ClipStore, prepare: Path) -> tuple[SourceFacts, ...]:
-    """Every source of the run, one that left no clip included: the gate asks for each of them."""
-    path = prepare / "sources.json"
-    rows = [store.row(clip_id) for clip_id in store.clip_ids()]
-    names = {row["source"] for row in rows} | {source.name for source in read_sources(path)}
-    facts = []
-    for name in sorted(names):
-        by_split = {split: [r for r in rows if r["source"] == name and r["split"] == split] for split in SPLITS}
-        facts.append(
-            SourceFacts(
-                name=name,
-                clips={split: len(found) for split, found in by_split.items()},
-                logs={split: len({row["log_id"] for row in found}) for split, found in by_split.items()},
-            )
-        )
-    return tuple(facts)
 
 
 def _left_out(

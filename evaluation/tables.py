@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from evaluation.decision import Decision
+from evaluation.generation_tables import generation_parts
 from evaluation.report import NEAREST, ORACLE, Baseline, Group, Metric, Report
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ _VERDICTS = {"promote": "green", "already_champion": "green", "refuse": "red"}
 
 
 def report_table(report: Report, regions: tuple[str, ...] = ("all", "dynamic")) -> "RenderableType":
-    """A table a group (`gap`: share of nearest to oracle closed), then what was found and what was not measured."""
+    """A table a group (`gap`: share of nearest to oracle closed) and one of generated videos, then all in words."""
     from rich.console import Group as Stack
     from rich.markup import escape
     from rich.text import Text
 
     parts: list[RenderableType] = [_group_table(group, regions) for group in report.groups]
+    parts += [part for generated in report.generation for part in generation_parts(generated)]
     parts.append(Text(report.summary))
     parts += [
         Text.from_markup(f"[yellow]not measured[/] {escape(n.what)}: {escape(n.reason)}") for n in report.not_applicable

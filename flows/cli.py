@@ -22,6 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+metrics = typer.Typer(help="What the metrics need.", no_args_is_help=True)
+app.add_typer(metrics, name="metrics")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, a unique part of its start or end, or `latest`.")
@@ -32,7 +35,10 @@ RunName = Annotated[
 def run(
     profile: Annotated[str, typer.Option(help="Size: debug (a minute or two), tiny, or paper (GPUs).")] = "tiny",
     data: Annotated[
-        list[str] | None, typer.Option(metavar="SPEC", help="`synthetic` or `dgp:FOLDER`; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC", help="`synthetic`, `dgp:FOLDER` or `multicam:FOLDER`; may be given several times."
+        ),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     force: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage even if it is up to date.")] = None,
@@ -103,6 +109,17 @@ def doctor(as_json: Json = False) -> None:
     from flows.commands.look import run_doctor
 
     _finish(lambda: run_doctor(as_json=as_json), as_json)
+
+
+@metrics.command()
+def fetch_weights(
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing when all is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch the pinned weights of the metrics' networks, check them, and keep them in the cache."""
+    from flows.commands.metrics import fetch_weights as fetch
+
+    _finish(lambda: fetch(as_json=as_json, quiet=quiet), as_json)
 
 
 def _finish(command: Callable[[], int], as_json: bool) -> None:

@@ -22,8 +22,8 @@ class ConsoleReporter(Reporter):
         self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description:<15}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description:<25}"),
+            BarColumn(bar_width=16),
             _Amount(),
             _TimeLeft(),
             console=console,
@@ -63,7 +63,7 @@ class ConsoleReporter(Reporter):
         if (bar := self._tasks.pop(result.stage, None)) is not None:
             self._bars.remove_task(bar)
         text = {"cached": "up to date", "restored": "restored from the cache", "ran": f"{result.seconds:.1f} s"}
-        self._console.print(f" {_MARK[result.outcome]} {result.stage:<15} {text[result.outcome]}", highlight=False)
+        self._console.print(f" {_MARK[result.outcome]} {result.stage:<25} {text[result.outcome]}", highlight=False)
 
 
 class _Amount(ProgressColumn):

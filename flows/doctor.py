@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from evaluation.extractors.weights import DIRECTORY_VARIABLE, FETCH_COMMAND, WEIGHTS, is_installed, weights_directory
 from flows.environment import state_dir, telemetry_off
 from flows.git import find_checkout
 from flows.servers import port_holder
@@ -66,7 +67,17 @@ def diagnose(state: Path | None = None) -> list[Check]:
     where = Check("checkout", "ok", str(checkout)) if checkout else _no_checkout()
     machine = [_disk(place), _reflink(place), _port(4200, "prefect"), _port(5000, "mlflow")]
     programs = [_git(), _compiler(), _cuda(), _kubectl()]
-    return [where, _python(), *_packages(), *_known_bad(), *machine, *programs, *_servers(), _telemetry()]
+    return [
+        where,
+        _python(),
+        *_packages(),
+        *_known_bad(),
+        _metric_weights(),
+        *machine,
+        *programs,
+        *_servers(),
+        _telemetry(),
+    ]
 
 
 def checks_table(checks: list[Check]) -> "Table":
@@ -166,6 +177,16 @@ def _is_malicious_lightning(version: str) -> bool:
 def _numbers(text: str) -> Version:
     match = re.search(r"\d+(\.\d+)*", text)
     return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def _metric_weights() -> Check:
+    """A run that generates video is measured with them."""
+    place = weights_directory()
+    missing = [name for name, source in WEIGHTS.items() if not is_installed(source, place)]
+    if missing:
+        found = f"{', '.join(missing)} missing or damaged in {place}"
+        return Check("metric weights", "fail", found, f"{FETCH_COMMAND}, or point {DIRECTORY_VARIABLE} at them")
+    return Check("metric weights", "ok", f"{', '.join(WEIGHTS)} in {place}")
 
 
 def _existing(path: Path) -> Path:

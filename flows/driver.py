@@ -17,8 +17,9 @@ from evaluation.gate import decide
 from evaluation.records import read_report, write_record
 from evaluation.report import Report
 from flows import registry
+from flows.bundle import bundle_digest, bundle_digests
 from flows.inputs import resume_directory
-from flows.manifest import digest, read_manifest
+from flows.manifest import digest
 from flows.params import PARAMS_FILE, read_params
 from flows.pipeline import StageRun, default_remote, lock_entries, push, run_stage
 from flows.profile import Profile, read_profile
@@ -29,9 +30,7 @@ from flows.tracking import Tracker
 from flows.workspace import Snapshot, record
 from worldmodel.errors import RegistryError
 
-MODEL_STAGE, REPORT_STAGE = "train_worldrec", "evaluate"
-MODEL_FILE = "model.safetensors"
-NO_MODEL = digest(None)
+REPORT_STAGE = "evaluate"
 
 
 @dataclass(frozen=True)
@@ -125,10 +124,9 @@ class Driver:
         """The run's checked params."""
         return read_profile(self.workspace / PARAMS_FILE)
 
-    def model_sha256(self) -> str:
-        """Digest of the trained weights, from the manifest of their stage; `NO_MODEL` where it had no data."""
-        files = read_manifest(self.workspace / "artifacts" / MODEL_STAGE)["files"]
-        return str(files[MODEL_FILE]["sha256"]) if MODEL_FILE in files else NO_MODEL
+    def model_parts(self) -> dict[str, str]:
+        """Digests of the trained weights by part of the bundle; empty where no part had data."""
+        return bundle_digests(self.workspace / "artifacts")
 
     def report(self) -> Report | None:
         """The evaluation of this run's model, or None where there was nothing to measure."""
@@ -143,13 +141,14 @@ class Driver:
         """
         client, parent = self._mlflow()
         self.tracker.log_artifacts(self.workspace / "artifacts" / REPORT_STAGE, REPORT_STAGE)
-        name, sha256 = self.profile().register_.model, self.model_sha256()
-        if sha256 == NO_MODEL:
+        name, parts = self.profile().register_.model, self.model_parts()
+        if not parts:
             return None
-        tags = registry.version_tags(self.record)
+        sha256 = bundle_digest(parts)
+        tags = registry.version_tags(self.record, parts)
         with registry.asking():
             version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
-        self.record.model = {"name": name, "version": version, "sha256": sha256}
+        self.record.model = {"name": name, "version": version, "sha256": sha256, "parts": parts}
         self.runs.save(self.record)
         return version
 
@@ -160,7 +159,7 @@ class Driver:
         with registry.asking():
             serving = registry.champion(client, profile.register_.model)
         context = GateContext(
-            candidate_sha256=self.model_sha256(),
+            candidate_sha256=bundle_digest(self.model_parts()),
             champion_sha256=None if serving is None else serving.sha256,
             dirty=self.record.dirty,
         )

@@ -13,6 +13,16 @@ from flows.checks.config import ValidateConfig
 from flows.params import PARAMS_FILE, check, read_params
 from worldmodel.data.config import PrepareConfig
 from worldmodel.errors import ParamsError
+from worldmodel.joint.config import RenderPriorsConfig
+from worldmodel.worldgen.config import (
+    BidirectionalConfig,
+    DmdConfig,
+    OdeDistillationConfig,
+    OdePairsConfig,
+    RolloutConfig,
+    TeacherForcingConfig,
+)
+from worldmodel.worldgen.tokenizer_config import TrainTokenizerConfig
 from worldmodel.worldrec.config import ReconstructConfig, TrainWorldRecConfig
 
 DEFAULT_PROFILE = "tiny"
@@ -41,6 +51,14 @@ class Profile(BaseModel):
     validate_: ValidateConfig = Field(alias="validate")
     train_worldrec: TrainWorldRecConfig
     reconstruct: ReconstructConfig
+    render_priors: RenderPriorsConfig
+    train_tokenizer: TrainTokenizerConfig
+    worldgen_bidirectional: BidirectionalConfig
+    worldgen_teacher_forcing: TeacherForcingConfig
+    worldgen_ode_pairs: OdePairsConfig
+    worldgen_ode_distillation: OdeDistillationConfig
+    worldgen_dmd: DmdConfig
+    rollout: RolloutConfig
     evaluate: EvaluateConfig
     gate: GateLimits
     register_: RegisterConfig = Field(alias="register")

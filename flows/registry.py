@@ -1,6 +1,7 @@
 """Registration and promotion in the MLflow model registry.
 
-A version is keyed by the digest of the weights: registering the same weights again finds the version that is there.
+A version holds the parts of one world model (`flows.bundle`) and is keyed by their digest: registering the same weights
+again finds the version that is there.
 An alias says who serves: `challenger` is the newest proposed, `champion` moves only by compare-and-set under a lock.
 """
 
@@ -17,17 +18,19 @@ from filelock import FileLock, Timeout
 
 from evaluation.records import read_report
 from evaluation.report import Report
+from flows.bundle import bundle_folders
 from worldmodel.errors import DataError, RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
+    from mlflow.types import Schema
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG, REPORT_RUN_TAG = "worldmodel.model_sha256", "worldmodel.report_run"
 REPORT_ARTIFACT = "evaluate/report.json"
-_SERVING_PACKAGES = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
+_SERVING_PACKAGES = ("diffusers", "mlflow", "numpy", "pydantic", "safetensors", "torch")
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,13 @@ def champion_report(client: "MlflowClient", serving: Champion) -> Report | None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights to register.
+    """A world model to register.
 
     Attributes:
         name: of the registered model.
-        sha256: digest of the weights.
-        workspace: of the run that trained them.
-        run_id: the MLflow run that holds their report.
+        sha256: digest of the bundle.
+        workspace: of the run that trained it.
+        run_id: the MLflow run that holds its report.
         tags: what the version says of where it came from.
     """
 
@@ -80,9 +83,9 @@ class Candidate:
 
 
 def register(client: "MlflowClient", candidate: Candidate) -> str:
-    """The version of these weights, made if it is not there, under the alias `challenger`; returns its number.
+    """The version of this bundle, made if it is not there, under the alias `challenger`; returns its number.
 
-    The model is packed from the workspace: its weights, `flows/serving.py` and the package `worldmodel` as they were
+    The model is packed from the workspace: its parts, `flows/serving.py` and the package `worldmodel` as they were
     there.
     """
     version = find_version(client, candidate.name, candidate.sha256) or _create_version(client, candidate)
@@ -168,30 +171,37 @@ def _log_model(candidate: Candidate) -> str:
     import mlflow
 
     workspace = candidate.workspace
+    folders = bundle_folders(workspace / "artifacts")
     advice = warnings.catch_warnings(record=True)  # MLflow's, about type hints; the signature below is explicit
     with advice, mlflow.start_run(run_id=candidate.run_id, nested=True):
         info = mlflow.pyfunc.log_model(
             name=candidate.name,
             python_model=str(workspace / "flows" / "serving.py"),
-            artifacts={"worldrec": str(workspace / "artifacts" / "train_worldrec")},
+            artifacts={name: str(folder) for name, folder in folders.items()},
             code_paths=[str(workspace / "worldmodel")],
             pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in _SERVING_PACKAGES],
-            signature=_signature(),
+            signature=_generates() if "worldgen" in folders else _reconstructs(),
         )
     return str(info.model_id)
 
 
-def _signature() -> "ModelSignature":
-    """What `flows.serving` takes and gives: S context images, F target views."""
-    import numpy as np
+def _generates() -> "ModelSignature":
+    """What `flows.serving` takes and gives when it generates: T frames."""
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import DataType, ParamSchema, ParamSpec
 
-    def schema(**specs: tuple[str, tuple[int, ...]]) -> Schema:
-        return Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in specs.items()])
+    inputs = _schema(first_frame=("uint8", (-1, -1, 3)), layout=("uint8", (-1, -1, -1, 3)))
+    tags = [ParamSpec(name, DataType.string, "") for name in ("weather", "time_of_day")]
+    params = ParamSchema([ParamSpec("seed", DataType.long, 0), *tags])
+    return ModelSignature(inputs, _schema(rgb=("uint8", (-1, -1, -1, 3))), params)
+
+
+def _reconstructs() -> "ModelSignature":
+    """What `flows.serving` takes and gives without WorldGen: S context images, F target views."""
+    from mlflow.models import ModelSignature
 
     poses, matrices, times = ("float64", (-1, 4, 4)), ("float64", (-1, 3, 3)), ("float64", (-1,))
-    inputs = schema(
+    inputs = _schema(
         rgb=("uint8", (-1, -1, -1, 3)),
         Ks=matrices,
         world_from_camera=poses,
@@ -202,7 +212,14 @@ def _signature() -> "ModelSignature":
         target_times_s=times,
     )
     images = ("float32", (-1, -1, -1))
-    return ModelSignature(inputs, schema(rgb=("uint8", (-1, -1, -1, 3)), depth=images, alpha=images))
+    return ModelSignature(inputs, _schema(rgb=("uint8", (-1, -1, -1, 3)), depth=images, alpha=images))
+
+
+def _schema(**specs: tuple[str, tuple[int, ...]]) -> "Schema":
+    import numpy as np
+    from mlflow.types import Schema, TensorSpec
+
+    return Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in specs.items()])
 
 
 def _alias_version(client: "MlflowClient", name: str, alias: str) -> str | None:
@@ -221,9 +238,10 @@ def _by_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | 
         raise
 
 
-def version_tags(record: Any) -> dict[str, str]:
-    """What a version says of where it came from."""
+def version_tags(record: Any, parts: dict[str, str]) -> dict[str, str]:
+    """What a version says of where it came from and of the weights it holds."""
     return {
+        **{f"worldmodel.sha256.{name}": sha256 for name, sha256 in parts.items()},
         "worldmodel.run_id": record.run_id,
         "worldmodel.snapshot": record.snapshot,
         "worldmodel.dirty": str(record.dirty).lower(),

@@ -1,48 +1,121 @@
-"""The registered model: MLflow runs this file to load it ("models from code"), with the code of the run behind it.
+"""The registered world model: MLflow runs this file to load it ("models from code"), with the run's own code behind.
 
-It reconstructs a scene from posed images and renders it from target cameras. S context images, F target views; poses
-are `world_from_camera` with OpenCV axes, intrinsics in pixels of the images, times in seconds on one clock.
+It holds WorldRec, the tokenizer and WorldGen, as far as the run's data could train them. `predict` generates a video
+from a first frame and a layout; given posed images instead, it reconstructs their scene and renders it. T frames, S
+context images, F target views; poses are `world_from_camera` with OpenCV axes, intrinsics in pixels of the images,
+times in seconds on one clock.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-class WorldRecModel(PythonModel):
-    """Images in, rendered views out."""
+    from worldmodel.worldgen.inference import Generator
+    from worldmodel.worldrec.model import WorldRec
+
+_CONTEXT = ("rgb", "Ks", "world_from_camera", "times_s", "world_from_ego")
+_TAGS = ("weather", "time_of_day")
+
+
+class WorldModel(PythonModel):
+    """First frame and layout in, video out; or posed images in, rendered views out."""
+
+    worldrec: "WorldRec | None" = None
+    worldgen: "Generator | None" = None
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Loads the weights once."""
+        """Loads the weights of the parts that this version holds, once."""
         from pathlib import Path
 
-        from worldmodel.worldrec.inference import load_worldrec
+        folders = {name: Path(path) for name, path in context.artifacts.items()}
+        if "worldrec" in folders:
+            from worldmodel.worldrec.inference import load_worldrec
 
-        self.model = load_worldrec(Path(context.artifacts["worldrec"]))
+            self.worldrec = load_worldrec(folders["worldrec"])
+        if "worldgen" in folders:
+            from worldmodel.worldgen.inference import load_generator
+
+            self.worldgen = load_generator(folders["tokenizer"], folders["worldgen"])
 
     # no type hints: MLflow would take them for a schema
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Renders the target views.
+        """Generates from `first_frame` and `layout`, or reconstructs from posed images.
 
         Args:
             context: MLflow's; unused.
-            model_input: `rgb` uint8 [S, H, W, 3], `Ks` [S, 3, 3], `world_from_camera` [S, 4, 4], `times_s` [S],
+            model_input: arrays by name: what `generate` takes, or what `reconstruct` takes.
+            params: `seed`, `weather` and `time_of_day` of `generate`.
+
+        Returns:
+            `rgb` uint8 [T, H, W, 3]; or what `reconstruct` returns.
+        """
+        given = {name: np.asarray(value) for name, value in model_input.items()}
+        if "first_frame" not in given:
+            return self.reconstruct(given)
+        asked = params or {}
+        tags = {name: str(asked[name]) for name in _TAGS if asked.get(name)}
+        return self.generate(given["first_frame"], given["layout"], tags=tags, seed=int(asked.get("seed", 0)))
+
+    def generate(
+        self,
+        first_frame: np.ndarray,
+        layout: np.ndarray,
+        *,
+        world_from_ego: np.ndarray | None = None,
+        tags: "Mapping[str, str] | None" = None,
+        seed: int = 0,
+    ) -> dict[str, np.ndarray]:
+        """A video that goes on from the first frame as the layout says.
+
+        Args:
+            first_frame: uint8 [H, W, 3].
+            layout: uint8 [T, H, W, 3], T = 1 + 4 k at the model's frame rate.
+            world_from_ego: [T, 4, 4], the ego path, when it is known.
+            tags: for instance `weather` and `time_of_day`.
+            seed: of the noise: the same seed gives the same video.
+
+        Returns:
+            `rgb` uint8 [T, H, W, 3]; frame 0 is the first frame as the tokenizer has it.
+
+        Raises:
+            DataError: this version holds no WorldGen, or an input does not fit.
+        """
+        from worldmodel.errors import DataError
+
+        if self.worldgen is None:
+            raise DataError("this version holds no WorldGen", fix="use one trained on clips with layouts")
+        video = self.worldgen.generate(first_frame, layout, world_from_ego=world_from_ego, tags=tags or {}, seed=seed)
+        return {"rgb": video}
+
+    def reconstruct(self, given: "Mapping[str, np.ndarray]") -> dict[str, np.ndarray]:
+        """Renders the target views of a reconstructed scene.
+
+        Args:
+            given: `rgb` uint8 [S, H, W, 3], `Ks` [S, 3, 3], `world_from_camera` [S, 4, 4], `times_s` [S],
                 `world_from_ego` [4, 4] at the first image; `target_Ks` [F, 3, 3], `target_world_from_camera` [F, 4, 4],
                 `target_times_s` [F].
-            params: unused.
 
         Returns:
             `rgb` uint8 [F, H, W, 3], `depth` float32 [F, H, W] in metres (0 where nothing is), `alpha` [F, H, W].
+
+        Raises:
+            DataError: this version holds no WorldRec.
         """
+        from worldmodel.errors import DataError
         from worldmodel.worldrec.inference import Context, reconstruct
 
-        given = {name: np.asarray(value) for name, value in model_input.items()}
-        names = ("rgb", "Ks", "world_from_camera", "times_s", "world_from_ego")
-        scene = reconstruct(self.model, Context(*(given[name] for name in names)))
+        if self.worldrec is None:
+            raise DataError("this version holds no WorldRec", fix="use one trained on clips with camera poses")
+        scene = reconstruct(self.worldrec, Context(*(given[name] for name in _CONTEXT)))
         target = (given["target_world_from_camera"], given["target_Ks"], given["target_times_s"])
         height, width = given["rgb"].shape[1:3]
         images = scene.render(*target, (height, width))
         return {"rgb": images.rgb, "depth": images.depth, "alpha": images.alpha}
 
 
-set_model(WorldRecModel())
+set_model(WorldModel())

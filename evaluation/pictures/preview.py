@@ -23,7 +23,7 @@ def draw_preview(path: Path, sample: Sample, model: str, fps: int) -> None:
     """Writes the animation of all target frames of a sample's clip."""
     views, _, width, _ = sample.clip.rgb.shape[1:]
     for scale in range(max(1, WIDTH_PX // (views * width)), 0, -1):
-        data = _animation([_frame(sample, i, model, scale) for i in range(len(sample.entry.target_frames))], fps)
+        data = animation([_frame(sample, i, model, scale) for i in range(len(sample.entry.target_frames))], fps)
         if len(data) <= LARGEST_BYTES:
             break
     with atomic_file(path) as file:
@@ -44,7 +44,7 @@ def _frame(sample: Sample, i: int, model: str, scale: int) -> Pixels:
     return page
 
 
-def _animation(pages: list[Pixels], fps: int) -> bytes:
+def animation(pages: list[Pixels], fps: int) -> bytes:
     """All pages in one palette of 256 colours, without dithering: still parts stay still, and compress."""
     from PIL import Image
 

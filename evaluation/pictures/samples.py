@@ -1,14 +1,19 @@
 """Which clips and frames are shown: chosen by rule, from the worst to the best, never by taste."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from evaluation.baselines import nearest_context_frame
+from evaluation.generation_report import GenerationGroup
 from evaluation.metrics.catalogue import PSNR
 from evaluation.renders import RenderedClip, RenderIndex, Renders, read_renders
-from evaluation.report import Group, Report
+from evaluation.report import Group
 from worldmodel.data.schema import Clip
 from worldmodel.data.shards import ClipStore
+
+AnyGroup = TypeVar("AnyGroup", Group, GenerationGroup)
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,11 @@ class Sample:
         return self.entry.target_frames[self.position]
 
 
-def shown_groups(report: Report) -> list[Group]:
+def shown_groups(groups: Sequence[AnyGroup]) -> list[AnyGroup]:
     """One group a source, held-out ones first: the test split if measured, else val, else the same-log frames."""
     order = {"test": 0, "val": 1}
-    best: dict[str, Group] = {}
-    for group in sorted(report.groups, key=lambda g: (g.source, g.same_log, order.get(g.split, 2))):
+    best: dict[str, AnyGroup] = {}
+    for group in sorted(groups, key=lambda g: (g.source, g.same_log, order.get(g.split, 2))):
         best.setdefault(group.source, group)
     return sorted(best.values(), key=lambda group: (group.same_log, group.source))
 
@@ -45,7 +50,7 @@ def samples_of(group: Group, index: RenderIndex, store: ClipStore, root: Path, c
         place = len(ranked) // 2 if count == 1 else round(i * (len(ranked) - 1) / (count - 1))
         entry = entries[ranked[place]]
         clip = store.load(entry.clip_id)
-        renders, rank = read_renders(root, entry, clip), _rank(place, len(ranked))
+        renders, rank = read_renders(root, entry, clip), rank_in_words(place, len(ranked))
         samples.append(Sample(clip, entry, renders, entry.target_frames.index(middle_target(entry)), rank))
     return samples
 
@@ -65,7 +70,8 @@ def middle_target(entry: RenderedClip) -> int:
     return min(inner, key=lambda t: (-abs(t - nearest_context_frame(t, context)), abs(t - middle), t))
 
 
-def _rank(place: int, n: int) -> str:
+def rank_in_words(place: int, n: int) -> str:
+    """Where a clip stands among `n` that go from the worst to the best."""
     if n == 1:
         return "the only clip"
     return {0: "worst clip", n - 1: "best clip"}.get(place, f"clip {place + 1} of {n} from the worst")

@@ -41,11 +41,12 @@ class Measured:
 def measure_clip(clip: Clip, row: Mapping[str, Any]) -> Measured:
     """Every column of one decoded clip; `row` is its row in the manifest."""
     hashes = _image_hashes(clip)
-    values: Values = {"depth_kind": clip.depth_kind, "stuck_images": _stuck_images(clip, hashes)}
+    values: Values = {"depth_kind": clip.depth_kind}
     values |= {"manifest_mismatches": _manifest_mismatches(clip, row), "nonfinite_values": _nonfinite_values(clip)}
     skipped: list[Skip] = []
     unmeasured = 0
-    for needs, columns, measure in _MEASURES:
+    stuck: _Measure = (("world_from_ego",), ("stuck_images",), lambda clip: _stuck_images(clip, hashes))
+    for needs, columns, measure in (stuck, *_MEASURES):
         lacking = [what for what in needs if getattr(clip, what) is None]
         found = dict.fromkeys(columns) if lacking else measure(clip)
         empty = tuple(name for name in columns if found[name] is None)
@@ -70,11 +71,10 @@ def _image_hashes(clip: Clip) -> Any:
     return np.array(hashes).reshape(frames, cameras)
 
 
-def _stuck_images(clip: Clip, hashes: Any) -> int:
-    if clip.world_from_ego is None:
-        return 0
+def _stuck_images(clip: Clip, hashes: Any) -> Values:
+    assert clip.world_from_ego is not None
     moved = np.linalg.norm(np.diff(clip.world_from_ego[:, :3, 3], axis=0), axis=-1) > STUCK_MOTION_M
-    return int(np.count_nonzero((hashes[1:] == hashes[:-1]) & moved[:, None]))
+    return {"stuck_images": int(np.count_nonzero((hashes[1:] == hashes[:-1]) & moved[:, None]))}
 
 
 def _manifest_mismatches(clip: Clip, row: Mapping[str, Any]) -> int:
@@ -94,6 +94,11 @@ def _nonfinite_values(clip: Clip) -> int:
 def _image_columns(clip: Clip) -> Values:
     pixels = clip.rgb.reshape(-1, *clip.rgb.shape[2:]).astype(np.float32) / 255
     return {"darkest_image": float(pixels.mean((1, 2, 3)).min()), "flattest_image": float(pixels.std((1, 2, 3)).min())}
+
+
+def _layout_columns(clip: Clip) -> Values:
+    assert clip.layout_rgb is not None
+    return {"brightest_layout": float(clip.layout_rgb.max()) / 255}
 
 
 def _time_columns(clip: Clip) -> Values:
@@ -142,8 +147,11 @@ def _box_columns(clip: Clip) -> Values:
 
 
 _POSED_DEPTH = ("depth", "Ks", "world_from_camera")
-_MEASURES: tuple[tuple[tuple[str, ...], tuple[str, ...], Callable[[Clip], Values]], ...] = (
+# what a clip must have, the columns, and what measures them
+_Measure = tuple[tuple[str, ...], tuple[str, ...], Callable[[Clip], Values]]
+_MEASURES: tuple[_Measure, ...] = (
     ((), ("darkest_image", "flattest_image"), _image_columns),
+    (("layout_rgb",), ("brightest_layout",), _layout_columns),
     ((), ("shortest_step", "longest_step"), _time_columns),
     (("Ks",), ("shortest_focal", "longest_focal", "centre_margin"), _calibration_columns),
     (("world_from_camera", "world_from_ego"), ("rotation_error", "camera_offset_m", "fastest_m_s"), _pose_columns),

@@ -30,6 +30,8 @@ class ValidateConfig(BaseModel):
         min_image_agreement: lowest correlation of brightness where cameras see the same surface, by dense depth.
         min_lidar_image_agreement: the same by LiDAR depth, which is sparse.
         min_brightness, min_contrast: mean and standard deviation, of 1, below which an image is black or constant.
+        min_layout_brightness: brightest pixel of a layout video, of 1, below which all of it is black; single images of
+            it may be black, where a camera sees neither lanes nor boxes.
         shown_clips: how many clip ids the verdict names for one expectation.
     """
 
@@ -54,6 +56,7 @@ class ValidateConfig(BaseModel):
     min_lidar_image_agreement: Fraction = 0.6
     min_brightness: Fraction = 0.01
     min_contrast: Fraction = 0.005
+    min_layout_brightness: Fraction = 0.1
     shown_clips: int = Field(default=10, gt=0)
 
     @model_validator(mode="after")

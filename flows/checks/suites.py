@@ -12,13 +12,13 @@ from typing import Any
 from flows.checks.config import ValidateConfig
 from flows.manifest import digest
 
-SUITE_VERSION = 1
+SUITE_VERSION = 2
 
 CLIP_ID = r"^[A-Za-z0-9_-]+$"
 REQUIRED = (
     *("clip_id", "log_id", "source", "licence", "split", "cameras", "n_frames", "height", "width", "rate_hz"),
     *("has_poses", "has_depth", "has_sky", "has_dynamic", "has_points", "has_boxes", "has_layout", "has_text"),
-    *("shard", "byte_size", "sha256"),
+    *("has_layout_video", "shard", "byte_size", "sha256"),
 )
 
 
@@ -106,6 +106,7 @@ def _clip_rules(config: ValidateConfig) -> tuple[Expectation, ...]:
         _between("no camera stuck while the ego moves", "stuck_images", 0, 0),
         _between("no black image", "darkest_image", config.min_brightness),
         _between("no constant image", "flattest_image", config.min_contrast),
+        _between("a layout video shows something", "brightest_layout", config.min_layout_brightness),
         _between("no frame too early", "shortest_step", 1 / config.max_time_gap),
         _between("no time gap", "longest_step", None, config.max_time_gap),
         _between("plausible focal length", "shortest_focal", config.focal_over_width[0]),

@@ -80,7 +80,8 @@ def pictures(workspace: Path) -> list[str]:
 
 def _conclude(console: Console, driver: Driver) -> None:
     """Tells how it ended, and where to look."""
-    from flows.commands.tables import overhead_lines, print_outcome
+    from flows.commands.tables import budget_table, overhead_lines, print_outcome
 
+    console.print(budget_table(driver.record))
     print_outcome(console, driver.record, driver.workspace, driver.decision)
     console.print(overhead_lines(driver.record), style="dim")

@@ -12,6 +12,7 @@ from flows.runs import RunRecord
 if TYPE_CHECKING:
     from evaluation.decision import Decision
 
+_BAR = 24
 _COLOURS = {
     "promoted": "green",
     "already_champion": "green",
@@ -61,6 +62,23 @@ def links(record: RunRecord, workspace: Path) -> dict[str, str]:
     found["logs"] = str(workspace / "run")
     found["record"] = f"git show refs/worldmodel/runs/{record.run_id}:dvc.lock"
     return found
+
+
+def budget_table(record: RunRecord) -> Table:
+    """Where the time of a run went: every stage in seconds and as a share of the whole, then what was around them."""
+    total = record.overhead_s["total"]
+    table = Table(box=None, header_style="bold", pad_edge=False, title="time", title_justify="left")
+    table.add_column("stage", no_wrap=True)
+    for column in ("outcome", "seconds", "share"):
+        table.add_column(column, justify="left" if column == "outcome" else "right")
+    table.add_column("", width=_BAR)
+    rows = [(name, facts["outcome"], float(facts["process_s"])) for name, facts in record.stages.items()]
+    rows.append(("around the stages", "", max(total - sum(seconds for *_, seconds in rows), 0.0)))
+    for name, outcome, seconds in rows:
+        share = seconds / total if total else 0.0
+        table.add_row(name, outcome, f"{seconds:.1f}", f"{share:.0%}", f"[cyan]{'█' * round(share * _BAR)}[/]")
+    table.add_row("[bold]all[/]", "", f"[bold]{total:.1f}[/]", "", "")
+    return table
 
 
 def overhead_lines(record: RunRecord) -> str:

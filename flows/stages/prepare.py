@@ -27,8 +27,11 @@ def run(stage: Stage[PrepareConfig]) -> None:
     watch = Watch(lambda done, total: stage.progress(done, total, "logs"), lambda: stage.stop_requested)
     prepare(sources, stage.params, stage.seed, stage.out, stage.resume_dir, watch)
     shutil.copyfile(stage.root / SOURCES_FILE, stage.out / SOURCES_FILE.name)
-    for log in json.loads((stage.out / NOT_INCLUDED_NAME).read_text())["logs"]:
+    not_included = json.loads((stage.out / NOT_INCLUDED_NAME).read_text())
+    for log in not_included["logs"]:
         stage.say(f"not included: log {log['log_id']} of {log['source']}: {log['reason']}")
+    for source, rates in not_included["kept_rates"].items():
+        stage.say(f"{source} keeps rates that are no multiple of {stage.params.rate_hz:g} Hz: {rates}")
     _write_card(stage)
 
 

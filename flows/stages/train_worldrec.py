@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flows.checks.verdict import require_fit
 from flows.stage import Stage, main, write_json
+from flows.training import follow, prepare_torch
 from worldmodel.data.dataset import TrainClip, train_clips
 from worldmodel.data.shards import ClipStore
 from worldmodel.worldrec.config import TrainWorldRecConfig
@@ -19,12 +20,8 @@ if TYPE_CHECKING:
 
 
 def run(stage: Stage[TrainWorldRecConfig]) -> None:
-    import torch
-
     require_fit(stage.input("validate") / "verdict.json")
-    torch.set_num_threads(stage.threads)
-    # some CUDA kernels have no deterministic form; on the CPU all of them must
-    torch.use_deterministic_algorithms(True, warn_only=stage.params.train.accelerator != "cpu")
+    prepare_torch(stage, stage.params.train.accelerator)
     store = ClipStore(stage.input("prepare"))
     train, left_out = _usable(train_clips(store, "train"))
     if not train:
@@ -39,17 +36,11 @@ def run(stage: Stage[TrainWorldRecConfig]) -> None:
 
 
 def _fit(stage: Stage[TrainWorldRecConfig], train: "list[ClipTensors]", validation: "list[ClipTensors]") -> "Result":
-    from worldmodel.worldrec.loop import Follow, TrainingData, fit
+    from worldmodel.worldrec.loop import TrainingData, fit
 
     stage.say(f"{len(train)} training clips, {len(validation)} validation clips, {stage.params.train.steps} steps")
-    follow = Follow(
-        progress=lambda done, total: stage.progress(done, total, "steps"),
-        metrics=lambda step, values: stage.log_metrics(step, **values),
-        say=stage.say,
-        should_stop=lambda: stage.stop_requested,
-    )
     data = TrainingData(train, validation)
-    return fit(stage.params.model, stage.params.train, data, stage.seed, stage.resume_dir, follow)
+    return fit(stage.params.model, stage.params.train, data, stage.seed, stage.resume_dir, follow(stage))
 
 
 def _usable(clips: Iterable[TrainClip], limit: int | None = None) -> "tuple[list[ClipTensors], list[dict[str, str]]]":
@@ -69,7 +60,7 @@ def _usable(clips: Iterable[TrainClip], limit: int | None = None) -> "tuple[list
 
 
 def _finish(stage: Stage[TrainWorldRecConfig], result: "Result", left_out: list[dict[str, str]]) -> None:
-    from worldmodel.worldrec.loop import loss_change
+    from worldmodel.training.loop import loss_change
     from worldmodel.worldrec.weights import save_worldrec
 
     save_worldrec(result.model, stage.out)

@@ -51,12 +51,13 @@ def check_worldmodel(arguments: list[str]) -> None:
 
     if arguments in ([], ["--help"]):
         return
-    command, *rest = arguments
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert command in known, f"worldmodel {command}: no such command"
-    options = {option for parameter in known[command].params for option in parameter.opts}
-    assert {word for word in rest if word.startswith("--")} <= options, f"worldmodel {command}: no such option"
-    known[command].make_context(command, rest)
+    found, rest, said = typer.main.get_command(app), arguments, "worldmodel"
+    while hasattr(found, "commands"):
+        assert rest and rest[0] in found.commands, f"{said} {' '.join(rest[:1])}: no such command"
+        found, said, rest = found.commands[rest[0]], f"{said} {rest[0]}", rest[1:]
+    options = {option for parameter in found.params for option in parameter.opts}
+    assert {word for word in rest if word.startswith("--")} <= options, f"{said}: no such option"
+    found.make_context(said, list(rest))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -81,6 +82,9 @@ def test_the_commands_are_found_at_all() -> None:
     assert ["run"] in list(shown_commands(README, "make"))
     with pytest.raises(AssertionError, match="no such option"):
         check_worldmodel(["run", "--steps", "3"])
+    check_worldmodel(["metrics", "fetch-weights", "--json"])
+    with pytest.raises(AssertionError, match="worldmodel metrics fetch: no such command"):
+        check_worldmodel(["metrics", "fetch"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

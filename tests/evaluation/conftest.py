@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from evaluation.base import Interval, fingerprint
 from evaluation.metrics.catalogue import METRICS, METRICS_VERSION
 from evaluation.report import (
     NEAREST,
@@ -17,14 +18,12 @@ from evaluation.report import (
     ClipValue,
     DataIdentity,
     Group,
-    Interval,
     Metric,
     ModelIdentity,
     Protocol,
     Report,
     SourceFacts,
     Statistics,
-    fingerprint,
 )
 from evaluation.suite import Measured
 from worldmodel.data.manifest import ClipRow, Split, describe_clip, write_manifest
@@ -137,7 +136,7 @@ def write_outputs(root: Path, clips: Sequence[Made], sources: Sequence[str]) -> 
     write_sources(prepare / "sources.json", [ResolvedSource(name, "synthetic", None) for name in sources])
     content = {"model_sha256": MODEL_SHA256, "protocol": {"context_stride": STRIDE}, "clips": index}
     (reconstruct / "index.json").write_text(json.dumps(content))
-    return Measured("WorldRec", prepare, reconstruct)
+    return Measured(ModelIdentity(name="WorldModel", sha256=MODEL_SHA256), prepare, reconstruct)
 
 
 def _row(clip: Clip, made: Made, sha256: str, size: int) -> ClipRow:
@@ -189,7 +188,7 @@ def build_report(
             )
         )
     return Report(
-        model=ModelIdentity(name="WorldRec", sha256=sha256),
+        model=ModelIdentity(name="WorldModel", sha256=sha256),
         data=DataIdentity(sha256=data, sources=tuple(SourceFacts(name=s, clips={}, logs={}) for s in sources)),
         protocol=protocol,
         protocol_fingerprint=fingerprint(protocol),

@@ -54,3 +54,38 @@ def test_what_would_weaken_the_gate_by_accident_is_refused(change):
 def test_config_is_read_without_numpy():
     code = "import sys, evaluation.config; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+KVD_LIMIT = {"metric": "video/kvd-tok@i3d-k400", "better_than": "repeat_last_frame"}
+PSNR_LIMIT = {"metric": "video/psnr", "min": 15.0}
+
+
+@pytest.mark.parametrize(
+    "limits", [[PSNR_LIMIT], [PSNR_LIMIT, KVD_LIMIT | {"method": "ode"}], [PSNR_LIMIT, KVD_LIMIT | {"source": "a"}]]
+)
+def test_psnr_alone_does_not_gate_generated_videos(limits):
+    with pytest.raises(ValidationError, match="no limit without one on a distance"):
+        GateLimits.model_validate(GATE | {"generation": limits})
+
+
+def test_psnr_beside_a_distance_may_gate_generated_videos():
+    assert len(GateLimits.model_validate(GATE | {"generation": [PSNR_LIMIT, KVD_LIMIT]}).generation) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max": 3.0}, "give one of"),
+        ({"better_than": None}, "give one of"),
+        ({"better_than": None, "max": 3.0, "margin": 1.0}, "a margin is over better_than"),
+        ({"better_than": "bidirectional"}, "better_than"),
+    ],
+)
+def test_a_limit_on_videos_asks_one_question(change, message):
+    with pytest.raises(ValidationError, match=message):
+        GateLimits.model_validate(GATE | {"generation": [KVD_LIMIT | change]})
+
+
+def test_the_same_limit_on_videos_twice_is_refused():
+    with pytest.raises(ValidationError, match="generation: two limits"):
+        GateLimits.model_validate(GATE | {"generation": [KVD_LIMIT, KVD_LIMIT | {"margin": 1.0}]})

@@ -47,11 +47,11 @@ def test_a_file_that_is_not_json_is_named(tmp_path, text):
         read_report(path)
 
 
-@pytest.mark.parametrize("content", [{"schema_version": "worldmodel.report/2"}, {}, [], 3])
+@pytest.mark.parametrize("content", [{"schema_version": "worldmodel.report/1"}, {}, [], 3])
 def test_another_schema_says_which_was_expected_and_found(tmp_path, content):
     path = tmp_path / "report.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"worldmodel\.report/1") as error:
+    with pytest.raises(DataError, match=r"worldmodel\.report/2") as error:
         read_report(path)
     assert "evaluate the model again" in error.value.fix
 

@@ -1,14 +1,17 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from evaluation.config import EvaluateConfig
 from evaluation.records import write_record
 from evaluation.statistics import cluster_interval
-from evaluation.suite import evaluate
+from evaluation.suite import Watch, evaluate
 from evaluation.training import History
 from worldmodel.errors import DataError
 
+CONFIG = EvaluateConfig(bootstrap_resamples=200)
 FOUR = [{"log": f"log-{i}", "noise": 0.02 + 0.02 * i} for i in range(4)]
 DGP = {"log": "street", "source": "dgp_street", "split": "train", "same_log": True, "lidar": True, "masks": False}
 
@@ -16,7 +19,7 @@ DGP = {"log": "street", "source": "dgp_street", "split": "train", "same_log": Tr
 @pytest.fixture
 def report_of(measured):
     def report(*clips, **kwargs):
-        return evaluate(measured(*clips, **kwargs), 200, 0)
+        return evaluate(measured(*clips, **kwargs), CONFIG, 0)
 
     return report
 
@@ -104,15 +107,13 @@ def test_clips_that_could_not_be_rendered_are_counted_by_reason(measured):
     gone = index["clips"].pop()
     index["left_out"] = [{"clip_id": gone["clip_id"], "reason": "no camera poses"}]
     (paths.reconstruct / "index.json").write_text(json.dumps(index))
-    entries = [(entry.what, entry.reason) for entry in evaluate(paths, 200, 0).not_applicable]
+    entries = [(entry.what, entry.reason) for entry in evaluate(paths, CONFIG, 0).not_applicable]
     assert ("1 clip of synthetic", "no camera poses") in entries
 
 
 def test_the_training_history_is_part_of_the_report(measured):
     paths = measured({"log": "a"})
-    report = evaluate(
-        type(paths)(paths.model_name, paths.prepare, paths.reconstruct, History(((1, 2.0), (2, 1.0)))), 200, 0
-    )
+    report = evaluate(replace(paths, history=History(((1, 2.0), (2, 1.0)))), CONFIG, 0)
     assert report.training.loss_fell and report.training.sentence in report.summary
 
 
@@ -152,10 +153,10 @@ def test_renders_that_would_make_false_numbers_are_refused(measured, clip, chang
     paths = measured(clip)
     _break(paths, **changes)
     with pytest.raises(DataError, match=words):
-        evaluate(paths, 200, 0)
+        evaluate(paths, CONFIG, 0)
 
 
 def test_progress_counts_clips(measured):
     seen = []
-    evaluate(measured(*FOUR), 200, 0, lambda done, total: seen.append((done, total)))
+    evaluate(measured(*FOUR), CONFIG, 0, Watch(clips=lambda done, total: seen.append((done, total))))
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from flows.cli import app
 
-COMMANDS = {"run", "status", "runs", "show", "cancel", "up", "doctor"}
+COMMANDS = {"run", "status", "runs", "show", "cancel", "up", "doctor", "metrics"}
 
 
 def worldmodel(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -30,7 +30,9 @@ def worldmodel(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Co
 def test_every_command_is_there_and_takes_json() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert set(commands) == COMMANDS
-    for name, command in commands.items():
+    below = commands.pop("metrics").commands
+    assert set(below) == {"fetch-weights"}
+    for name, command in {**commands, **below}.items():
         assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
 
 

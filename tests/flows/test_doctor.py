@@ -223,3 +223,13 @@ def test_telemetry_that_somebody_switched_on_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     check = doctor._telemetry()
     assert (check.status, check.fix) == ("warn", "unset DO_NOT_TRACK")
+
+
+def test_weights_of_the_metrics_that_are_missing_name_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doctor._metric_weights().status == "ok"
+    monkeypatch.setenv("WORLDMODEL_METRICS_WEIGHTS", str(tmp_path))
+    check = doctor._metric_weights()
+    assert (check.status, check.found) == ("fail", f"i3d-k400 missing or damaged in {tmp_path}")
+    assert check.fix.startswith("worldmodel metrics fetch-weights")

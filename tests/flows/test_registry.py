@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from flows import registry
+from flows.manifest import write_manifest
 from flows.registry import Candidate
 from flows.tracking import connect
 from worldmodel.errors import RegistryError
@@ -49,6 +50,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained.mkdir(parents=True)
     torch.manual_seed(0)
     save_worldrec(WorldRec(read_profile(ROOT / "profiles" / "debug.yaml").train_worldrec.model), trained)
+    write_manifest(trained, "train_worldrec")
     return root
 
 

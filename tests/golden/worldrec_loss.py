@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from tests.worldmodel.worldrec.toy import make_clip
+from worldmodel.training.follow import Follow
 from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
-from worldmodel.worldrec.loop import Follow, TrainingData, fit
+from worldmodel.worldrec.loop import TrainingData, fit
 from worldmodel.worldrec.views import ClipTensors
 
 GOLDEN = Path(__file__).with_name("worldrec_loss.json")

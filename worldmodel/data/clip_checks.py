@@ -13,9 +13,8 @@ from worldmodel.data.schema import Box, Clip, Float
 from worldmodel.errors import DataError
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
-# a tar member is named <clip_id>.<frame>.<camera>.depth.png, in at most the 100 characters of a USTAR name
 MAX_ID_LENGTH = 64
-MAX_CAMERA_LENGTH = 20
+MAX_CAMERA_LENGTH = 40
 _RIGID_TOLERANCE = 1e-5
 
 
@@ -83,6 +82,8 @@ class _Checker:
         self.require(clip.times_s[0] == 0, "times_s", "seconds from the first frame, so 0 first", clip.times_s[0])
         self.require(bool((np.diff(clip.times_s) > 0).all()), "times_s", "strictly increasing", clip.times_s.tolist())
         self.array("rgb", clip.rgb, np.uint8, (self.T, self.V, None, None, 3))
+        if clip.layout_rgb is not None:
+            self.array("layout_rgb", clip.layout_rgb, np.uint8, clip.rgb.shape)
 
     def calibration(self) -> None:
         clip = self.clip

@@ -1,8 +1,9 @@
 """A clip as named byte strings (WebDataset members) and back.
 
 Layout, in tar order: `<clip_id>.meta.json`, then for each frame t: for each camera `<clip_id>.<t>.<camera>.rgb.png`,
-`.depth.png` (uint16, metres * 128, 0 = none) and `.mask.png` (bit 0 sky, bit 1 dynamic); `<clip_id>.<t>.points.npy`
-(float32 [P, 3], ego frame). What a clip does not have has no member. Numbers in meta.json keep every bit of a double.
+`.layout.png`, `.depth.png` (uint16, metres * 128, 0 = none) and `.mask.png` (bit 0 sky, bit 1 dynamic);
+`<clip_id>.<t>.points.npy` (float32 [P, 3], ego frame). What a clip does not have has no member. Numbers in meta.json
+keep every bit of a double.
 
 Depth is kept to 1/256 m up to 511.99 m; beyond that it is stored as none.
 """
@@ -34,6 +35,8 @@ def encode_clip(clip: Clip) -> Iterator[tuple[str, bytes]]:
     for t in range(len(clip.times_s)):
         for v, camera in enumerate(clip.cameras):
             yield image_member(clip.clip_id, t, camera, "rgb"), _png(clip.rgb[t, v])
+            if clip.layout_rgb is not None:
+                yield image_member(clip.clip_id, t, camera, "layout"), _png(clip.layout_rgb[t, v])
             if clip.depth is not None:
                 yield image_member(clip.clip_id, t, camera, "depth"), _png(_quantize_depth(clip.depth[t, v]))
             if masks is not None:
@@ -143,6 +146,7 @@ def _decode(meta: Meta, read: Callable[[str], bytes], frames: Sequence[int] | No
         dynamic=(masks & _DYNAMIC_BIT).astype(bool) if masks is not None and has["dynamic"] else None,
         points=tuple(points) if has["points"] else None,
         boxes=None if boxes is None else tuple(tuple(map(_box_from_json, boxes[t])) for t in chosen),
+        layout_rgb=images("layout", np.uint8, (3,)) if has["layout_video"] else None,
         lanes=None if lanes is None else tuple(np.array(lane, np.float64).reshape(-1, 3) for lane in lanes),
         tags=meta["tags"],
         text=meta["text"],

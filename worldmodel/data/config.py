@@ -30,7 +30,11 @@ class PrepareConfig(BaseModel):
     Attributes:
         height, width: pixels of every stored image; recorded images are scaled to cover this and cut at their centre.
         clip_frames: recorded logs are cut evenly into the fewest clips of at most this many frames.
+        rate_hz: recorded logs faster than this are thinned by a whole factor; a rate that is no multiple is kept, and
+            said in not_included.json.
+        licences: source name to licence, for recorded sources that carry no LICENSE file.
         split: shares of a source's logs.
+        pinned_splits: log id to split, for logs whose split is given (an official one); shares rule the others.
         same_log: a source with a single log cannot be split by log. `hold_out_targets` trains on the context frames of
             its clips and keeps the target frames for measuring; `leave_out` uses none of it, and says so.
         context_stride: of the protocol that tells context from target frames; the stages that measure must use the
@@ -47,7 +51,10 @@ class PrepareConfig(BaseModel):
     height: PositiveInt = 64
     width: PositiveInt = 96
     clip_frames: int = Field(default=20, ge=2)
+    rate_hz: PositiveFloat = 10.0
+    licences: dict[str, str] = {}
     split: SplitFractions = SplitFractions()
+    pinned_splits: dict[str, Literal["train", "val", "test"]] = {}
     same_log: Literal["hold_out_targets", "leave_out"] = "hold_out_targets"
     context_stride: int = Field(default=5, ge=2)
     card_clips: NonNegativeInt = 4

@@ -37,6 +37,7 @@ class ClipDescription(TypedDict):
     has_points: bool
     has_boxes: bool
     has_layout: bool
+    has_layout_video: bool
     has_text: bool
     weather: str | None
     time_of_day: str | None
@@ -79,6 +80,7 @@ def describe_clip(clip: Clip) -> ClipDescription:
         "has_points": has["points"],
         "has_boxes": has["boxes"],
         "has_layout": has["layout"],
+        "has_layout_video": has["layout_video"],
         "has_text": has["text"],
         "weather": clip.tags.get("weather"),
         "time_of_day": clip.tags.get("time_of_day"),
@@ -143,6 +145,7 @@ def _schema() -> "pyarrow.Schema":
         ("has_points", flag),
         ("has_boxes", flag),
         ("has_layout", flag),
+        ("has_layout_video", flag),
         ("has_text", flag),
         ("weather", text),
         ("time_of_day", text),

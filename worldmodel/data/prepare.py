@@ -12,6 +12,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, cast
 
+from worldmodel.data.adapters.recorded import RATE_TOLERANCE
 from worldmodel.data.atomic import atomic_file
 from worldmodel.data.clip_checks import check_name
 from worldmodel.data.config import PrepareConfig
@@ -22,11 +23,11 @@ from worldmodel.data.protocol import target_frames
 from worldmodel.data.schema import SCHEMA_VERSION
 from worldmodel.data.shards import SHARD_DIRECTORY, write_shard
 from worldmodel.data.sources import Source
-from worldmodel.data.splits import assign_splits
-from worldmodel.errors import DataError, StageError, WorldModelError
+from worldmodel.data.splits import assign_splits, refuse_unknown_pins
+from worldmodel.errors import DataError, ParamsError, StageError, WorldModelError
 
 NOT_INCLUDED_NAME = "not_included.json"
-_LACKING = ("poses", "depth", "sky", "dynamic", "points", "boxes", "layout", "text")
+_LACKING = ("poses", "depth", "sky", "dynamic", "points", "boxes", "layout", "layout_video", "text")
 _SAME_LOG_LEFT_OUT = "a source with one usable log cannot be split by log, and prepare.same_log is leave_out"
 
 
@@ -75,6 +76,7 @@ def prepare(
 
     Raises:
         DataError: a broken log (if `on_broken_log` is fail), ids used twice, no usable log, damaged resume state.
+        ParamsError: a pinned log that is not there, or pins that leave nothing to train on.
         WorkspaceError: the disk is full.
         Preempted: `should_stop` said so; finished logs are kept.
     """
@@ -83,15 +85,22 @@ def prepare(
     for log in logs:
         check_name(f"log id {log.log_id}", log.log_id)
     _refuse_double_ids("log", [log.log_id for log in logs])
+    refuse_unknown_pins(
+        config.pinned_splits, {s.name: [log.log_id for log in logs if log.source is s] for s in sources}
+    )
     broken = _read_logs(logs, config, watch or Watch())
     selection = _select(logs, broken, config, seed)
     _refuse_double_ids("clip", [clip.description["clip_id"] for clip, _, _ in selection.clips])
     if not selection.clips:
         reasons = "; ".join(f"{entry['log_id']}: {entry['reason']}" for entry in selection.left_out)
         raise DataError("no log can be used", expected="at least one clip", got=reasons or "no log at all")
+    if not any(split == "train" for _, split, _ in selection.clips):
+        fix = "pin at least one log to train, or add a source"
+        raise ParamsError("prepare.pinned_splits leaves no log to train on", expected="at least one log", fix=fix)
     rows = _write_shards(out / SHARD_DIRECTORY, selection, config.clips_per_shard)
     write_manifest(out / MANIFEST_NAME, rows)
-    _write_json(out / NOT_INCLUDED_NAME, {"logs": selection.left_out, "clips_without": _clips_without(rows)})
+    not_included = {"logs": selection.left_out, "clips_without": _clips_without(rows)}
+    _write_json(out / NOT_INCLUDED_NAME, not_included | {"kept_rates": _kept_rates(rows, config.rate_hz)})
 
 
 def _resume_key(sources: Sequence[Source], config: PrepareConfig, seed: int) -> str:
@@ -149,10 +158,10 @@ def _select(logs: Sequence[_Log], broken: Mapping[str, str], config: PrepareConf
         of_source = list(group)
         reasons = {log.log_id: broken[log.log_id] for log in of_source if log.log_id in broken}
         usable = [log for log in of_source if log.log_id not in broken]
-        same_log = len(usable) == 1
+        same_log = len(usable) == 1 and config.pinned_splits.get(usable[0].log_id, "train") == "train"
         if same_log and config.same_log == "leave_out":
             reasons[usable.pop().log_id] = _SAME_LOG_LEFT_OUT
-        splits = assign_splits([log.log_id for log in usable], config.split, seed)
+        splits = assign_splits([log.log_id for log in usable], config.split, seed, config.pinned_splits)
         for log in usable:
             for clip in read_part(log.part):
                 held_out = _held_out(clip.description["n_frames"], config.context_stride) if same_log else []
@@ -200,6 +209,17 @@ def _clips_without(rows: Sequence[ClipRow]) -> dict[str, dict[str, int]]:
         for what in _LACKING:
             if not cast(Mapping[str, object], row)[f"has_{what}"]:
                 counts[row["source"]][what] = counts[row["source"]].get(what, 0) + 1
+    return counts
+
+
+def _kept_rates(rows: Sequence[ClipRow], rate_hz: float) -> dict[str, dict[str, int]]:
+    """By source: rates above the one asked for, kept because they are no multiple of it, and of how many clips."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row["rate_hz"] > rate_hz * (1 + RATE_TOLERANCE):
+            of_source = counts.setdefault(row["source"], {})
+            rate = f"{row['rate_hz']:g} Hz"
+            of_source[rate] = of_source.get(rate, 0) + 1
     return counts
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Float = NDArray[np.float64]
 DepthKind = Literal["dense", "lidar"]
@@ -61,6 +61,7 @@ class Clip:
         points: T arrays [P, 3] float32, LiDAR-like returns in the ego frame of that time.
         boxes: T tuples of boxes in the world frame.
         lanes: polylines [P, 3] in the world frame, valid for the whole clip.
+        layout_rgb: [T, V, H, W, 3] uint8, a recorded layout video (map and boxes drawn on black) of the same frames.
         tags: for instance `weather` and `time_of_day`.
         text: a caption.
     """
@@ -83,6 +84,7 @@ class Clip:
     points: tuple[NDArray[np.float32], ...] | None = None
     boxes: tuple[tuple[Box, ...], ...] | None = None
     lanes: tuple[Float, ...] | None = None
+    layout_rgb: NDArray[np.uint8] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
 
@@ -97,5 +99,6 @@ class Clip:
             "points": self.points is not None,
             "boxes": self.boxes is not None,
             "layout": self.lanes is not None,
+            "layout_video": self.layout_rgb is not None,
             "text": self.text is not None,
         }

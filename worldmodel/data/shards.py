@@ -2,7 +2,8 @@
 
 A packed clip is its tar members, headers and padding included; a shard is packed clips one after another and the two
 zero blocks that end a tar, so a shard is made without copying members one by one, and a clip is found by its offset.
-Headers are USTAR with fixed owner, mode and no time: the bytes depend on the clips alone.
+Headers are USTAR with fixed owner, mode and no time, so the bytes depend on the clips alone; a name longer than the 100
+characters of USTAR stands in a pax header before it.
 """
 
 import hashlib
@@ -44,7 +45,7 @@ def pack_clip(clip: Clip) -> PackedClip:
     for name, content in encode_clip(clip):
         header = tarfile.TarInfo(name)
         header.size, header.mode = len(content), 0o644
-        blocks += header.tobuf(tarfile.USTAR_FORMAT)
+        blocks += header.tobuf(tarfile.PAX_FORMAT)
         blocks += content
         blocks += bytes(-len(content) % _BLOCK)
         digest.update(content)
@@ -139,14 +140,27 @@ class _Member:
 def _scan(file: BinaryIO, row: ClipRow) -> Iterator[tuple[str, _Member]]:
     """Names and places of a clip's members, from their tar headers."""
     position, end = row["offset"], row["offset"] + row["byte_size"]
+    long_name = None
     while position < end:
         file.seek(position)
         try:
             header = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "strict")
         except tarfile.HeaderError as error:
             raise DataError(f"the tar header at byte {position} is damaged", got=str(error)) from error
-        yield header.name, _Member(position + _BLOCK, header.size)
+        if header.type == tarfile.XHDTYPE:
+            long_name = _long_name(file.read(header.size), position)
+        else:
+            yield long_name or header.name, _Member(position + _BLOCK, header.size)
+            long_name = None
         position += _BLOCK + header.size + -header.size % _BLOCK
+
+
+def _long_name(records: bytes, position: int) -> str:
+    """The name in a pax header: its only record, `<length> path=<name>`."""
+    name = records.decode("utf-8", "replace").partition(" path=")[2]
+    if not name.endswith("\n"):
+        raise DataError(f"the tar header at byte {position} is damaged", expected="the name of a member")
+    return name[:-1]
 
 
 def _read(file: BinaryIO, row: ClipRow, members: dict[str, _Member], name: str) -> bytes:

@@ -1,9 +1,9 @@
 """Where logs come from: the `Source` protocol, the table of adapters, and what a run records about its sources.
 
-A run's data is named on the command line by a spec (`synthetic`, `dgp:PATH`) and resolved once: `sources.json` holds
-names, adapters and content digests, travels with the run and is a dependency of `prepare`; the paths stay in a file of
-this machine that maps digests to them. The synthetic source has no digest there: code and params determine it, and the
-pipeline tracks both.
+A run's data is named on the command line by a spec (`synthetic`, `dgp:PATH`, `multicam:PATH`) and resolved once:
+`sources.json` holds names, adapters and content digests, travels with the run and is a dependency of `prepare`; the
+paths stay in a file of this machine that maps digests to them. The synthetic source has no digest there: code and
+params determine it, and the pipeline tracks both.
 """
 
 import json
@@ -69,16 +69,31 @@ def _open_synthetic(entry: ResolvedSource, config: "PrepareConfig", seed: int) -
     return SyntheticSource(config.synthetic, seed)
 
 
+def _recording(
+    entry: ResolvedSource, config: "PrepareConfig"
+) -> tuple[str, Path, str, tuple[int, int], int, float, str | None]:
+    """The arguments of a recorded source, in the order of `RecordedFolder`."""
+    assert entry.path is not None and entry.digest is not None
+    size, licence = (config.height, config.width), config.licences.get(entry.name)
+    return entry.name, entry.path, entry.digest, size, config.clip_frames, config.rate_hz, licence
+
+
 def _open_dgp(entry: ResolvedSource, config: "PrepareConfig", seed: int) -> Source:
     from worldmodel.data.adapters.dgp import DgpSource
 
-    assert entry.path is not None and entry.digest is not None
-    return DgpSource(entry.name, entry.path, entry.digest, (config.height, config.width), config.clip_frames)
+    return DgpSource(*_recording(entry, config))
+
+
+def _open_multicam(entry: ResolvedSource, config: "PrepareConfig", seed: int) -> Source:
+    from worldmodel.data.adapters.multicam import MulticamSource
+
+    return MulticamSource(*_recording(entry, config))
 
 
 ADAPTERS: Mapping[str, Adapter] = {
     "synthetic": Adapter(_open_synthetic, recorded=False),
     "dgp": Adapter(_open_dgp, recorded=True),
+    "multicam": Adapter(_open_multicam, recorded=True),
 }
 
 

@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from worldmodel.training.config import LoopConfig
+
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,47 +110,23 @@ class LossConfig(Frozen):
     lifespan: NonNegativeFloat = 0.002
 
 
-class TrainConfig(Frozen):
-    """A training run of fixed length.
+class TrainConfig(LoopConfig):
+    """A training run of WorldRec; a step sees one clip.
 
     Attributes:
-        steps: optimiser steps, one clip each.
         targets: views to render per step.
         context_stride: the protocol's; other numbers of context frames are seen at a rate of `vary_context`.
-        min_source_share: of the steps, for each source of data however few clips it has.
-        validate_every, validation_clips: how often, and on how many clips of the val split.
-        checkpoint_every: steps between resume states.
-        log_every: steps between records of the loss.
-        precision, strategy, accelerator, devices: passed to Lightning. Only one CPU process has been run so far: on
-            CUDA some gradients are not deterministic, and a sharded strategy needs a resume state of its own.
+        validation_clips: how many clips of the val split are looked at.
+        loss: weights of its parts.
     """
 
     steps: PositiveInt = 800
     lr: PositiveFloat = 4e-3
-    warmup: NonNegativeInt = 30
-    final_lr_share: float = Field(default=0.02, ge=0, le=1)
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: NonNegativeFloat = 0.01
-    clip_norm: PositiveFloat = 1.0
     targets: PositiveInt = 3
     context_stride: int = Field(default=5, ge=2)
     vary_context: float = Field(default=0.25, ge=0, le=1)
-    min_source_share: float = Field(default=0.1, ge=0, le=0.5)
-    validate_every: PositiveInt = 150
     validation_clips: PositiveInt = 3
-    checkpoint_every: PositiveInt = 50
-    log_every: PositiveInt = 10
     loss: LossConfig = LossConfig()
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    accelerator: Literal["cpu", "cuda", "auto"] = "cpu"
-    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    devices: PositiveInt = 1
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
-        if self.warmup >= self.steps:
-            raise ValueError(f"warmup {self.warmup} must be shorter than steps {self.steps}")
-        return self
 
 
 class TrainWorldRecConfig(Frozen):

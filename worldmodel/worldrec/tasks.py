@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodel.data.protocol import context_frames, target_frames
+from worldmodel.training.sources import clip_weights
 from worldmodel.worldrec.config import TrainConfig
 from worldmodel.worldrec.views import ClipTensors, Views
 
@@ -23,16 +24,6 @@ class Task:
         clip = clips[self.clip]
         context = clip.views(clip.all_cameras(self.context), self.context[0])
         return context, clip.views(self.targets, self.context[0])
-
-
-def clip_weights(sources: Sequence[str], min_share: float) -> np.ndarray:
-    """Probability of each clip: uniform, but every source gets `min_share` at least (or an equal share, if less)."""
-    names, inverse, counts = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
-    shares = counts / counts.sum()
-    floor = min(min_share, 1 / len(names))
-    low = shares < floor
-    shares = np.where(low, floor, shares * (1 - floor * low.sum()) / max(shares[~low].sum(), 1e-12))
-    return np.asarray((shares / counts)[inverse])
 
 
 def training_task(clips: Sequence[ClipTensors], config: TrainConfig, seed: int, step: int) -> Task:

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
 from evaluation.config import EvaluateConfig
 from evaluation.pictures import draw_pictures
 from evaluation.pictures.preview import LARGEST_BYTES
-from evaluation.suite import Measured, evaluate
+from evaluation.suite import evaluate
 from evaluation.training import History
 
 CLIPS = [{"log": f"log-{i}", "noise": 0.02 + 0.05 * i} for i in range(3)]
@@ -19,8 +21,8 @@ CONFIG = EvaluateConfig(picture_width_px=900, overview_samples=2, bootstrap_resa
 
 
 def drawn(paths, out, history=HISTORY):
-    paths = Measured(paths.model_name, paths.prepare, paths.reconstruct, history)
-    report = evaluate(paths, 100, 0)
+    paths = replace(paths, history=history)
+    report = evaluate(paths, CONFIG, 0)
     return {path.name: path for path in draw_pictures(report, paths, CONFIG, out)}
 
 

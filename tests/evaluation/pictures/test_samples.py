@@ -1,5 +1,6 @@
 import pytest
 
+from evaluation.config import EvaluateConfig
 from evaluation.pictures.samples import middle_target, ranked_clips, samples_of, shown_groups
 from evaluation.renders import RenderedClip, read_index
 from evaluation.suite import evaluate
@@ -17,7 +18,7 @@ def test_the_frame_shown_is_between_context_frames_and_far_from_them(n_frames, s
 def test_samples_go_from_the_worst_clip_to_the_best(measured):
     noise = [0.05, 0.4, 0.1, 0.2, 0.3]
     paths = measured(*({"log": f"log-{i}", "noise": value} for i, value in enumerate(noise)))
-    group = evaluate(paths, 100, 0).groups[0]
+    group = evaluate(paths, EvaluateConfig(bootstrap_resamples=100), 0).groups[0]
     assert ranked_clips(group) == [f"synthetic-00{i}" for i in (1, 4, 3, 2, 0)]
     samples = samples_of(group, read_index(paths.reconstruct), ClipStore(paths.prepare), paths.reconstruct, 3)
     assert [(sample.clip.clip_id, sample.rank) for sample in samples] == [
@@ -33,7 +34,7 @@ def test_a_source_is_shown_by_its_test_split_and_held_out_sources_come_first(mak
     report = make_report(same_log=("dgp_street",), dgp_street={"image/psnr": [20.0]}, synthetic={"image/psnr": [20.0]})
     val = make_report(split="val", synthetic={"image/psnr": [30.0]}).groups
     both = report.model_copy(update={"groups": (*val, *report.groups)})
-    assert [(group.source, group.split) for group in shown_groups(both)] == [
+    assert [(group.source, group.split) for group in shown_groups(both.groups)] == [
         ("synthetic", "test"),
         ("dgp_street", "train"),
     ]

@@ -75,6 +75,7 @@ def make_clip(number: int, *, log: str | None = None, frames: int = FRAMES) -> C
         dynamic=np.zeros(depth.shape, bool),
         points=tuple(points),
         boxes=((box,),) * frames,
+        layout_rgb=np.where(texture > 0.9, 255, 0).astype(np.uint8),
     )
 
 

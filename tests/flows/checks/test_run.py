@@ -96,6 +96,10 @@ def grey_image(clip: Clip) -> Clip:
     return replace(clip, rgb=rgb)
 
 
+def black_layout(clip: Clip) -> Clip:
+    return replace(clip, layout_rgb=np.full_like(clip.rgb, 3))
+
+
 def stuck_camera(clip: Clip) -> Clip:
     rgb = clip.rgb.copy()
     rgb[4, 1] = rgb[3, 1]
@@ -142,6 +146,7 @@ FAULTS: dict[Callable[[Clip], Clip], str] = {
     time_gap: "longest_step",
     black_image: "darkest_image",
     grey_image: "flattest_image",
+    black_layout: "brightest_layout",
     stuck_camera: "stuck_images",
     negative_focal: "shortest_focal",
     principal_point_outside: "centre_margin",
@@ -242,6 +247,20 @@ def test_a_clip_without_poses_and_depth_is_left_out_of_those_columns_and_this_is
     assert reasons[("depth_error_frames",)] == "the clip has no depth and no world_from_camera"
     checked = {e["column"]: e["observed"]["checked"] for e in verdict["suites"][2]["expectations"]}
     assert (checked["rotation_error"], checked["shortest_focal"]) == (5, 6)
+
+
+def test_recorded_video_with_layouts_and_nothing_else_is_fit_and_what_it_cannot_answer_is_said(
+    prepare: Prepare, clips: list[Clip], config: ValidateConfig
+) -> None:
+    absent = ("Ks", "world_from_camera", "world_from_ego", "depth", "depth_kind", "dynamic", "points", "boxes")
+    video = replace(clips[2], **dict.fromkeys(absent), rgb=clips[2].rgb[[0, 0, *range(2, 6)]], rate_hz=30.0)  # type: ignore[arg-type]
+    video = replace(video, times_s=np.arange(6) / 30)
+    verdict = judge(prepare([*clips[:2], video, *clips[3:]]), config)
+    assert verdict["success"] is True
+    reasons = {column: skip["reason"] for skip in verdict["skipped"] for column in skip["columns"]}
+    assert reasons["stuck_images"] == "the clip has no world_from_ego", "without poses nobody knows whether it stood"
+    checked = {e["column"]: e["observed"]["checked"] for e in verdict["suites"][2]["expectations"]}
+    assert (checked["stuck_images"], checked["brightest_layout"], checked["darkest_image"]) == (5, 6, 6)
 
 
 def test_an_expectation_that_no_clip_can_answer_is_marked_not_applicable(

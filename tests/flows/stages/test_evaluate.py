@@ -1,5 +1,6 @@
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from safetensors.numpy import save_file
 
 from evaluation.config import EvaluateConfig
 from evaluation.records import read_report
-from flows.manifest import write_manifest
+from flows.manifest import digest, write_manifest
 from flows.stage import Stage
 from flows.stages import prepare
 from flows.stages.evaluate import run
@@ -27,6 +28,23 @@ SMALL: dict[str, Any] = {
     "synthetic": {"logs": 4, "clips_per_log": 1, "frames": 4, "height": 16, "width": 24},
 }
 HISTORY = {"steps": [{"step": 10, "loss": 0.5}, {"step": 20, "loss": 0.4, "val_psnr": 18.0}]}
+WEIGHTS = {
+    "train_worldrec/model.safetensors": b"reconstructor",
+    "train_tokenizer/tokenizer/tokenizer.safetensors": b"codec",
+    "worldgen_dmd/model.safetensors": b"generator",
+}
+TRAINING = (
+    "train_worldrec",
+    "train_tokenizer",
+    "worldgen_bidirectional",
+    "worldgen_teacher_forcing",
+    "worldgen_ode_distillation",
+    "worldgen_dmd",
+)
+PARTS = {
+    name: sha256(weights).hexdigest()
+    for name, weights in zip(("worldrec", "tokenizer", "worldgen"), WEIGHTS.values(), strict=True)
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +57,42 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = root / "artifacts"
     out.mkdir()
     stage.out.rename(out / "prepare")
-    for name in ("train_worldrec", "reconstruct", "reconstruct/renders"):
+    for name in (*TRAINING, "reconstruct", "reconstruct/renders", "train_tokenizer/tokenizer", "rollout"):
         (out / name).mkdir()
-    (out / "train_worldrec/history.json").write_text(json.dumps(HISTORY))
+    for name, weights in WEIGHTS.items():
+        (out / name).write_bytes(weights)
+    for name in TRAINING:
+        (out / name / "history.json").write_text(json.dumps(HISTORY))
     _render(ClipStore(out / "prepare"), out / "reconstruct")
-    for name in ("prepare", "train_worldrec", "reconstruct"):
+    _roll_out(ClipStore(out / "prepare"), out / "rollout")
+    for name in ("prepare", *TRAINING, "reconstruct", "rollout"):
         write_manifest(out / name, name)
     return root
+
+
+def _roll_out(store: ClipStore, out: Path) -> None:
+    samples = []
+    for clip_id in store.clip_ids("test"):
+        clip, sample_id = store.load(clip_id), f"{clip_id}.front.000"
+        truth = np.ascontiguousarray(clip.rgb[:, clip.cameras.index("front")])
+        repeated = np.repeat(truth[:1], len(truth), 0)
+        made = {"repeat_last_frame": repeated, "repeat_last_frame_tokenizer": repeated, "dmd": truth // 2}
+        for name, video in (made | {"tokenizer": truth}).items():
+            (out / "videos" / name).mkdir(parents=True, exist_ok=True)
+            save_file({"rgb": video}, out / "videos" / name / f"{sample_id}.safetensors")
+        facts = {"log_id": clip.log_id, "source": "synthetic", "split": "test", "same_log": False, "role": "generated"}
+        place = {"sample_id": sample_id, "clip_id": clip_id, "camera": "front", "frame_indices": [0, 1, 2, 3]}
+        samples.append(facts | place)
+    weights = {"repeat_last_frame": None, "dmd": sha256(b"generator").hexdigest()}
+    index = {
+        "frames": 4,
+        "rate_hz": 10.0,
+        "methods": [{"name": name, "steps": 4, "weights_sha256": digest} for name, digest in weights.items()],
+        "samples": samples,
+        "tokenizer_sha256": sha256(b"codec").hexdigest(),
+        "left_out": [],
+    }
+    (out / "index.json").write_text(json.dumps(index))
 
 
 def _stage(root: Path, name: str, params: Any) -> Stage[Any]:
@@ -66,7 +113,7 @@ def _render(store: ClipStore, out: Path) -> None:
         save_file({"rgb": rgb, "depth": clip.depth[targets]}, out / "renders" / f"{clip_id}.safetensors")
         entry = {"clip_id": clip_id, "log_id": clip.log_id, "source": "synthetic", "split": "test", "same_log": False}
         entries.append(entry | {"context_frames": list(context_frames(4, 5)), "target_frames": targets})
-    index = {"model_sha256": "a" * 64, "protocol": {"context_stride": 5}, "clips": entries}
+    index = {"model_sha256": sha256(b"reconstructor").hexdigest(), "protocol": {"context_stride": 5}, "clips": entries}
     (out / "index.json").write_text(json.dumps(index))
 
 
@@ -80,15 +127,24 @@ def test_the_stage_writes_a_report_and_pictures_and_logs_the_metrics(stage: Stag
     run(stage)
     assert {path.name for path in stage.out.iterdir()} == {"report.json", "pictures"}
     report = read_report(stage.out / "report.json")
-    assert report.model.sha256 == "a" * 64 and report.beats_baseline and report.training is not None
+    assert report.model.parts == PARTS and report.model.sha256 == digest(PARTS)
+    assert report.beats_baseline and report.training is not None
+    assert set(report.generation_training) == set(TRAINING) - {"train_worldrec", "worldgen_dmd"}
     metric = report.groups[0].metric("image/psnr")
     assert metric is not None and metric.value is not None and 30 < metric.value < 40
     assert {"overview-synthetic.png", "curve.png", "preview.png"} <= {
         p.name for p in (stage.out / "pictures").iterdir()
     }
+    assert {"generation-strip-synthetic.png", "generation-synthetic.mp4"} <= {
+        p.name for p in (stage.out / "pictures").iterdir()
+    }
     (line,) = (stage.run_dir / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["values"]["synthetic/test/image/psnr"] == metric.value
-    assert json.loads((stage.run_dir / "progress.json").read_text()) == {"done": 1, "total": 1, "unit": "clips"}
+    videos = report.generation[0]
+    psnr = videos.metric("dmd", "video/psnr")
+    assert psnr is not None and json.loads(line)["values"]["synthetic/test/dmd/video/psnr"] == psnr.value
+    assert videos.no_distances == "1 log of generated clips, and a distance needs 8: no FVD claim"
+    assert json.loads((stage.run_dir / "progress.json").read_text()) == {"done": 1, "total": 1, "unit": "videos"}
 
 
 def test_two_runs_write_the_same_bytes(stage: Stage[EvaluateConfig]) -> None:
@@ -100,13 +156,45 @@ def test_two_runs_write_the_same_bytes(stage: Stage[EvaluateConfig]) -> None:
     assert write_manifest(stage.out, "evaluate")["digest"] == first
 
 
-def test_with_nothing_reconstructed_the_reason_is_passed_on(stage: Stage[EvaluateConfig]) -> None:
-    reconstruct = stage.input("reconstruct")
-    (reconstruct / "index.json").unlink()
-    (reconstruct / "not_applicable.json").write_text('{"reason": "no held-out clip has camera poses"}\n')
+def _without(stage: Stage[EvaluateConfig], name: str) -> None:
+    output = stage.input(name)
+    (output / "index.json").unlink()
+    (output / "not_applicable.json").write_text(json.dumps({"reason": f"no {name}"}))
+
+
+@pytest.mark.parametrize(("missing", "left"), [("reconstruct", "generation"), ("rollout", "groups")])
+def test_without_one_half_the_other_is_measured(stage: Stage[EvaluateConfig], missing: str, left: str) -> None:
+    _without(stage, missing)
+    run(stage)
+    report = read_report(stage.out / "report.json")
+    assert (missing, f"no {missing}") in [(entry.what, entry.reason) for entry in report.not_applicable]
+    assert {name for name in ("groups", "generation") if getattr(report, name)} == {left}
+
+
+def test_with_nothing_to_measure_the_reasons_are_passed_on(stage: Stage[EvaluateConfig]) -> None:
+    for name in ("reconstruct", "rollout"):
+        _without(stage, name)
     run(stage)
     assert [path.name for path in stage.out.iterdir()] == ["not_applicable.json"]
-    assert json.loads((stage.out / "not_applicable.json").read_text())["reason"] == "no held-out clip has camera poses"
+    reason = json.loads((stage.out / "not_applicable.json").read_text())["reason"]
+    assert reason == "reconstruct: no reconstruct; rollout: no rollout"
+
+
+def test_a_bundle_without_a_part_is_measured_as_what_it_is(stage: Stage[EvaluateConfig]) -> None:
+    dmd = stage.input("worldgen_dmd")
+    (dmd / "model.safetensors").unlink()
+    write_manifest(dmd, "worldgen_dmd")
+    run(stage)
+    assert set(read_report(stage.out / "report.json").model.parts) == {"worldrec", "tokenizer"}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_what_other_weights_made_is_not_measured_as_the_models(stage: Stage[EvaluateConfig], name: str) -> None:
+    folder = stage.input(name.partition("/")[0])
+    (folder.parent / name).write_bytes(b"other")
+    write_manifest(folder, folder.name)
+    with pytest.raises(DataError, match="was made by other"):
+        run(stage)
 
 
 def test_a_missing_render_is_named(stage: Stage[EvaluateConfig]) -> None:

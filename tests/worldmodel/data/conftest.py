@@ -50,6 +50,7 @@ def make_clip() -> MakeClip:
             points=tuple(rng.normal(size=(3 + t, 3)).astype(np.float32) for t in range(T)),
             boxes=tuple((Box("7", "car", poses[t], (4.5, 1.9, 1.6), moving=True),) for t in range(T)),
             lanes=(np.array([[0.0, 1 / 3, 0.0], [50.0, 1 / 3, 0.1]]),),
+            layout_rgb=rng.integers(0, 256, (T, V, H, W, 3), dtype=np.uint8),
             tags={"weather": "rain", "time_of_day": "dusk", "seed": "1"},
             text="a wet street",
         )
@@ -62,7 +63,7 @@ def make_clip() -> MakeClip:
 def bare(make_clip: MakeClip) -> Clip:
     """A clip with pixels alone."""
     absent = ("Ks", "world_from_camera", "world_from_ego", "depth", "depth_kind", "sky", "dynamic", "points", "boxes")
-    return make_clip("bare-000", "bare", tags={}, **dict.fromkeys((*absent, "lanes", "text")))
+    return make_clip("bare-000", "bare", tags={}, **dict.fromkeys((*absent, "lanes", "layout_rgb", "text")))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldmodel.data.clip_checks import check_name, validate_clip
+from worldmodel.data.clip_checks import MAX_CAMERA_LENGTH, check_name, validate_clip
 from worldmodel.data.schema import Box, Clip
 from worldmodel.errors import DataError
 
@@ -55,6 +55,8 @@ BREAKS: dict[str, tuple[str, Callable[[Clip], dict[str, Any]]]] = {
     "points in a plane": ("points", lambda c: {"points": tuple(p[:, :2] for p in c.points)}),  # type: ignore[union-attr]
     "a flat box": ("boxes", lambda c: {"boxes": ((Box("1", "car", np.eye(4), (4, 2, 0)),),) * 4}),
     "a capital category": ("boxes", lambda c: {"boxes": ((Box("1", "Car", np.eye(4), (4, 2, 1)),),) * 4}),
+    "a layout of another size": ("layout_rgb", lambda c: {"layout_rgb": c.layout_rgb[:, :, :4]}),  # type: ignore[index]
+    "a layout for fewer frames": ("layout_rgb", lambda c: {"layout_rgb": c.layout_rgb[1:]}),  # type: ignore[index]
     "a lane in 2D": ("lanes", lambda c: {"lanes": (np.zeros((3, 2)),)}),
 }
 
@@ -70,6 +72,7 @@ def test_a_fault_is_named_with_clip_and_field(fault: str, make_clip: MakeClip) -
 
 def test_names_must_fit_a_tar_member() -> None:
     check_name("camera", "CAMERA_01", 20)
+    check_name("camera", "ftheta_camera_cross_right_120fov", MAX_CAMERA_LENGTH)
     for name in ("", "a b", "a" * 21):
         with pytest.raises(DataError, match="camera is not a usable name"):
             check_name("camera", name, 20)

@@ -23,8 +23,8 @@ def test_rows_come_back_as_they_were(tmp_path: Path, rows: list[ClipRow]) -> Non
 def test_the_columns_say_what_a_clip_has(rows: list[ClipRow]) -> None:
     whole, bare = rows
     flags = [name for name in whole if name.startswith("has_")]
-    assert len(flags) == 8
-    assert [whole[name] for name in flags] == [True] * 8 and [bare[name] for name in flags] == [False] * 8  # type: ignore[literal-required]
+    assert len(flags) == 9
+    assert [whole[name] for name in flags] == [True] * 9 and [bare[name] for name in flags] == [False] * 9  # type: ignore[literal-required]
     assert (whole["weather"], whole["time_of_day"], bare["weather"]) == ("rain", "dusk", None)
 
 

@@ -18,7 +18,7 @@ from worldmodel.data.prepare import Watch, prepare
 from worldmodel.data.schema import Clip
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import Source
-from worldmodel.errors import DataError, Preempted, StageError, WorkspaceError
+from worldmodel.errors import DataError, ParamsError, Preempted, StageError, WorkspaceError
 
 WriteScenes = Callable[..., Path]
 ROOT = Path(__file__).parents[3]
@@ -74,8 +74,37 @@ def test_logs_become_shards_split_by_log(run: Run, write_scenes: WriteScenes) ->
 def test_what_a_source_lacks_is_written(run: Run, write_scenes: WriteScenes) -> None:
     out = run(street(write_scenes(3)))
     not_included = json.loads((out / "not_included.json").read_text())
-    lacking = dict.fromkeys(["dynamic", "layout", "sky", "text"], 3)
-    assert not_included == {"logs": [], "clips_without": {"street": lacking}}
+    lacking = dict.fromkeys(["dynamic", "layout", "layout_video", "sky", "text"], 3)
+    assert not_included == {"logs": [], "clips_without": {"street": lacking}, "kept_rates": {}}
+
+
+def test_a_rate_above_the_one_asked_for_is_said(run: Run, write_scenes: WriteScenes) -> None:
+    out = run(street(write_scenes(3)), rate_hz=4.0)
+    assert json.loads((out / "not_included.json").read_text())["kept_rates"] == {"street": {"10 Hz": 3}}
+
+
+def test_pinned_logs_get_their_split_and_the_others_theirs_by_rank(run: Run, write_scenes: WriteScenes) -> None:
+    pins = {f"street-scene_{k:02d}": split for k, split in ((0, "test"), (1, "val"), (5, "train"))}
+    elsewhere = {"cars-0": "val"}
+    manifest = ClipStore(run(street(write_scenes(6)), pinned_splits=pins | elsewhere)).manifest
+    splits = dict(zip(manifest["log_id"], manifest["split"], strict=True))
+    assert {log_id: splits[log_id] for log_id in pins} == pins
+    assert sorted(splits[f"street-scene_{k:02d}"] for k in (2, 3, 4)) == ["test", "train", "val"]
+
+
+def test_a_single_log_that_is_pinned_to_test_is_measured_whole(run: Run, write_scenes: WriteScenes) -> None:
+    many, one = street(write_scenes(3, name="many")), street(write_scenes(1, name="one"))
+    store = ClipStore(run(many, one, pinned_splits={"one-scene_00": "test"}, same_log="leave_out"))
+    assert (store.row("one-scene_00-000")["split"], store.row("one-scene_00-000")["heldout_frames"]) == ("test", [])
+
+
+def test_pins_that_cannot_be_kept_are_refused(run: Run, write_scenes: WriteScenes) -> None:
+    source = street(write_scenes(2))
+    with pytest.raises(ParamsError, match="source street has no log street-scene_7") as raised:
+        run(source, pinned_splits={"street-scene_7": "test"})
+    assert raised.value.expected == "street-scene_00, street-scene_01"
+    with pytest.raises(ParamsError, match="leaves no log to train on"):
+        run(source, pinned_splits={"street-scene_00": "test", "street-scene_01": "val"})
 
 
 def test_the_output_does_not_depend_on_workers_or_on_the_run(run: Run, write_scenes: WriteScenes) -> None:

@@ -54,13 +54,35 @@ def test_plain_tar_lists_the_members_in_order(make_clip: MakeClip, bare: Clip, w
     root = write_store([make_clip(n_frames=2), bare])
     listed = subprocess.run(["tar", "tvf", str(root / SHARD)], capture_output=True, text=True, check=True).stdout
     names = [line.split()[-1] for line in listed.splitlines()]
-    assert names[:8] == [
+    kinds = ("rgb", "layout", "depth", "mask")
+    assert names[:10] == [
         "log-0-000.meta.json",
-        *(f"log-0-000.000.{camera}.{kind}.png" for camera in ("left", "right") for kind in ("rgb", "depth", "mask")),
+        *(f"log-0-000.000.{camera}.{kind}.png" for camera in ("left", "right") for kind in kinds),
         "log-0-000.000.points.npy",
     ]
-    assert names[15] == "bare-000.meta.json" and names[16] == "bare-000.000.left.rgb.png"
+    assert names[19] == "bare-000.meta.json" and names[20] == "bare-000.000.left.rgb.png"
     assert all(line.startswith("-rw-r--r-- 0/0") and "1970-01-01" in line for line in listed.splitlines())
+
+
+LONG = {"clip_id": "c" * 64, "cameras": ("front_" + "x" * 34, "rear_" + "x" * 35)}
+
+
+def test_names_too_long_for_a_plain_header_come_back_and_plain_tar_reads_them(
+    make_clip: MakeClip, write_store: WriteStore
+) -> None:
+    clip = make_clip(**LONG)
+    root = write_store([clip])
+    assert_same(ClipStore(root).load(clip.clip_id, verify=True), clip)
+    listed = subprocess.run(["tar", "tf", str(root / SHARD)], capture_output=True, text=True, check=True).stdout
+    assert listed.splitlines()[2] == f"{clip.clip_id}.000.{clip.cameras[0]}.layout.png"
+
+
+def test_a_damaged_long_name_is_named(make_clip: MakeClip, write_store: WriteStore) -> None:
+    clip = make_clip(**LONG)
+    root = write_store([clip])
+    (root / SHARD).write_bytes((root / SHARD).read_bytes().replace(b" path=", b" pest="))
+    with pytest.raises(DataError, match=r"tar header at byte \d+ is damaged"):
+        ClipStore(root).load(clip.clip_id)
 
 
 def test_the_manifest_digest_is_over_contents_in_tar_order(make_clip: MakeClip, write_store: WriteStore) -> None:
@@ -87,6 +109,7 @@ def test_some_frames_come_without_the_others_being_read(make_clip: MakeClip, wri
     _overwrite_members(root / SHARD, lambda name: ".001." in name)
     some = ClipStore(root).load("log-0-000", frames=(0, 2))
     assert np.array_equal(some.rgb, clip.rgb[[0, 2]]) and some.times_s.tolist() == [0.0, 0.2]
+    assert clip.layout_rgb is not None and np.array_equal(some.layout_rgb, clip.layout_rgb[[0, 2]])  # type: ignore[arg-type]
     assert clip.world_from_ego is not None and np.array_equal(some.world_from_ego, clip.world_from_ego[[0, 2]])  # type: ignore[arg-type]
     assert some.boxes is not None and len(some.boxes) == 2
     with pytest.raises(DataError, match=r"log-0-000\.001\.left\.\w+\.png does not decode"):
@@ -140,7 +163,7 @@ def test_one_flipped_bit_is_found_on_request(make_clip: MakeClip, write_store: W
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [(b'"schema_version":1', b'"schema_version":9', "another's"), (b'{"K', b'["K', "cannot be read")],
+    [(b'"schema_version":2', b'"schema_version":9', "another's"), (b'{"K', b'["K', "cannot be read")],
 )
 def test_damaged_metadata_is_named(
     old: bytes, new: bytes, message: str, make_clip: MakeClip, write_store: WriteStore

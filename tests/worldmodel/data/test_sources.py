@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from worldmodel.data.adapters.dgp import DgpSource
+from worldmodel.data.adapters.multicam import MulticamSource
 from worldmodel.data.config import PrepareConfig
 from worldmodel.data.sources import (
     ResolvedSource,
@@ -55,6 +57,19 @@ def test_what_a_run_records_has_no_paths_and_opens_again(tmp_path: Path, write_s
     assert list(street.log_ids()) == ["street-scene_00", "street-scene_01"]
     assert (street.digest(), street.licence) == (resolved[0].digest, "MIT")
     assert synthetic.name == "synthetic" and len(synthetic.log_ids()) == PrepareConfig().synthetic.logs
+
+
+def test_recorded_sources_take_size_rate_and_stated_licence_from_the_configuration(tmp_path: Path) -> None:
+    for kind in ("dgp", "multicam"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "a.mp4").write_bytes(b"any content")
+    entries = resolve_specs([f"dgp:{tmp_path / 'dgp'}", f"multicam:{tmp_path / 'multicam'}"])
+    changes = {"clip_frames": 7, "rate_hz": 5.0, "licences": {"multicam": "Apache-2.0"}}
+    paths = {str(entry.digest): Path(str(entry.path)) for entry in entries}
+    dgp, multicam = open_sources(entries, paths, PrepareConfig.model_validate(changes), 0, tmp_path / "cache.json")
+    assert isinstance(dgp, DgpSource) and isinstance(multicam, MulticamSource)
+    assert (multicam.name, multicam.size, multicam.clip_frames, multicam.rate_hz) == ("multicam", (64, 96), 7, 5.0)
+    assert multicam.licence == "Apache-2.0" and dgp.stated_licence is None
 
 
 def test_paths_of_other_runs_are_kept(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ from collections import Counter
 import pytest
 
 from worldmodel.data.config import SplitFractions
-from worldmodel.data.splits import assign_splits
+from worldmodel.data.splits import assign_splits, refuse_unknown_pins
+from worldmodel.errors import ParamsError
 
 FRACTIONS = SplitFractions(train=0.7, val=0.1, test=0.2)
 
@@ -52,3 +53,21 @@ def test_adding_a_log_moves_at_most_one_log_per_cut() -> None:
     for n in range(10, 60):
         before, after = assign_splits(logs(n), FRACTIONS, 0), assign_splits(logs(n + 1), FRACTIONS, 0)
         assert sum(before[log] != after[log] for log in before) <= 2
+
+
+def test_pinned_logs_are_not_ranked_among_the_others() -> None:
+    pinned = {"log-000": "val", "log-003": "val", "other": "test"}
+    splits = assign_splits(logs(9), FRACTIONS, 0, pinned)  # type: ignore[arg-type]
+    free = [log for log in logs(9) if log not in pinned]
+    assert splits == assign_splits(free, FRACTIONS, 0) | {"log-000": "val", "log-003": "val"}
+
+
+def test_all_logs_pinned_need_no_ranking() -> None:
+    assert assign_splits(["a", "b"], FRACTIONS, 0, {"a": "train", "b": "test"}) == {"a": "train", "b": "test"}
+
+
+def test_only_pins_of_this_runs_sources_must_exist() -> None:
+    known = {"street": ["street-a"], "street-b": ["street-b-1"]}
+    refuse_unknown_pins(["street-a", "street-b-1", "elsewhere-x"], known)
+    with pytest.raises(ParamsError, match="source street has no log street-z"):
+        refuse_unknown_pins(["street-z"], known)

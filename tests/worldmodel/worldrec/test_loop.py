@@ -9,8 +9,10 @@ import pytest
 
 from tests.golden.worldrec_loss import GOLDEN, trajectory
 from worldmodel.errors import DataError
+from worldmodel.training.follow import Follow
+from worldmodel.training.loop import loss_change
 from worldmodel.worldrec.config import LatticeConfig, TrainConfig, WorldRecConfig
-from worldmodel.worldrec.loop import Follow, TrainingData, fit, loss_change
+from worldmodel.worldrec.loop import TrainingData, fit
 from worldmodel.worldrec.views import ClipTensors
 from worldmodel.worldrec.weights import load_worldrec, save_worldrec
 

@@ -12,9 +12,9 @@ import torch
 
 from tests.worldmodel.worldrec.toy import make_clip
 from worldmodel.errors import Preempted
+from worldmodel.training.follow import Follow
 from worldmodel.worldrec.config import TrainConfig, WorldRecConfig
-from worldmodel.worldrec.loop import Follow, Result, TrainingData, fit, lr_share
-from worldmodel.worldrec.resume import load_state, save_state
+from worldmodel.worldrec.loop import Result, TrainingData, fit
 from worldmodel.worldrec.views import ClipTensors
 
 Train = Callable[..., Result]
@@ -79,25 +79,6 @@ def test_a_corrupt_state_is_named_and_the_older_one_used(train: Train, tmp_path:
     assert same_bits(continued, train(tmp_path / "b"))
 
 
-def test_without_any_intact_state_training_starts_from_zero(tmp_path: Path) -> None:
-    said: list[str] = []
-    for step in (1, 2):
-        save_state(tmp_path, step, {"step": step}).write_bytes(b"cut")
-    assert load_state(tmp_path, said.append) is None
-    assert len(said) == 2
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_the_newest_two_states_are_kept_and_half_written_ones_are_not_states(tmp_path: Path) -> None:
-    for step in (5, 10, 15):
-        save_state(tmp_path, step, {"step": step, "weights": torch.arange(3)})
-    (tmp_path / ".step-00000020-0000.pt.77").write_bytes(b"half")
-    assert [path.name[:13] for path in sorted(tmp_path.glob("step-*"))] == ["step-00000010", "step-00000015"]
-    state = load_state(tmp_path, pytest.fail)
-    assert state is not None
-    assert state["step"] == 15
-
-
 def run_alone(directory: Path, follow: Follow) -> Result:
     """A run long enough to be killed in the middle of."""
     torch.set_num_threads(1)
@@ -113,7 +94,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from tests.worldmodel.worldrec.test_resume import run_alone
-from worldmodel.worldrec.loop import Follow
+from worldmodel.training.follow import Follow
 
 run_alone(Path(sys.argv[1]), Follow(progress=lambda done, total: print(done, flush=True)))
 """
@@ -133,11 +114,3 @@ def test_a_process_killed_with_9_goes_on_to_the_same_bits(tmp_path: Path) -> Non
     continued = run_alone(tmp_path / "killed", Follow(say=said.append))
     assert said[0].startswith("going on from step")
     assert same_bits(continued, run_alone(tmp_path / "whole", Follow()))
-
-
-def test_the_learning_rate_warms_up_and_decays_along_a_cosine() -> None:
-    config = TrainConfig(steps=110, warmup=10, final_lr_share=0.1)
-    assert lr_share(config, 0) == pytest.approx(1 / 11)
-    assert lr_share(config, 10) == pytest.approx(1.0)
-    assert lr_share(config, 60) == pytest.approx(0.55)
-    assert lr_share(config, 110) == pytest.approx(0.1)

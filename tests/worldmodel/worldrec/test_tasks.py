@@ -3,13 +3,12 @@
 import collections
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from worldmodel.errors import DataError
 from worldmodel.worldrec.config import TrainConfig
-from worldmodel.worldrec.tasks import clip_weights, protocol_task, training_task
+from worldmodel.worldrec.tasks import protocol_task, training_task
 from worldmodel.worldrec.views import ClipTensors
 
 
@@ -44,18 +43,6 @@ def test_a_clip_with_its_middle_frame_held_out_trains_from_either_end_and_from_b
         frame = task.targets[0][0]
         kinds[task.context, frame] += 1
     assert min(kinds[(0,), 1], kinds[(1,), 0], kinds[(0, 1), 0], kinds[(0, 1), 1]) > 20
-
-
-def test_rare_sources_get_their_share() -> None:
-    weights = clip_weights(["big"] * 30 + ["rare"], 0.1)
-    assert weights[-1] == pytest.approx(0.1)
-    assert weights.sum() == pytest.approx(1.0)
-    assert np.ptp(weights[:30]) < 1e-12
-
-
-def test_sources_with_enough_clips_are_sampled_uniformly() -> None:
-    assert clip_weights(["a", "a", "b"], 0.1) == pytest.approx([1 / 3] * 3)
-    assert clip_weights(["a"] * 99 + ["b"], 0.5).sum() == pytest.approx(1.0)
 
 
 def test_views_are_in_the_frame_of_the_reference_ego(clips: list[ClipTensors]) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodel.data.adapters.dgp_scene import SceneFrames, read_scene
+from worldmodel.data.adapters.recorded import RecordedFolder
 from worldmodel.data.schema import Box, Clip, Float
 from worldmodel.errors import DataError
 
@@ -31,37 +32,8 @@ MOVING_M_PER_S = 1.0
 
 
 @dataclass(frozen=True)
-class DgpSource:
-    """The scenes below a folder.
-
-    Attributes:
-        name: of the source; log ids begin with it.
-        root: the folder; the first line of its LICENSE names the licence.
-        content_digest: digest of the folder's content.
-        size: height and width of the images to make.
-        clip_frames: a scene is cut evenly into the fewest clips of at most this many frames.
-    """
-
-    name: str
-    root: Path
-    content_digest: str
-    size: tuple[int, int]
-    clip_frames: int
-
-    @property
-    def licence(self) -> str:
-        """`MIT` of "The MIT License", for instance. Raises DataError without a LICENSE file."""
-        path = self.root / "LICENSE"
-        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-        titles = [line.strip().removeprefix("The ").removesuffix(" License") for line in lines if line.strip()]
-        if not titles:
-            fix = "put the licence's text there: data without a licence are not used"
-            raise DataError(f"{self.name}: no file LICENSE", expected="the licence's name in its first line", fix=fix)
-        return titles[0]
-
-    def digest(self) -> str:
-        """Content digest of the folder."""
-        return self.content_digest
+class DgpSource(RecordedFolder):
+    """The scenes below a folder."""
 
     def log_ids(self) -> list[str]:
         """One id for each folder with a scene_*.json. Raises DataError if there is none."""
@@ -72,9 +44,10 @@ class DgpSource:
         folder = self._scenes()[log_id]
         label = (Path(self.name) / folder.relative_to(self.root)).as_posix()
         frames = read_scene(folder, label, self.size)
-        n_frames = len(frames.times_s)
-        windows = np.array_split(np.arange(n_frames), -(-n_frames // self.clip_frames))
-        return [self._clip(log_id, k, frames, window) for k, window in enumerate(windows)]
+        rate_hz = round(float(1 / np.median(np.diff(frames.times_s))), 1)
+        thin = self.thinning(rate_hz)
+        windows = [window * thin for window in self.windows(-(-len(frames.times_s) // thin))]
+        return [self._clip(log_id, k, frames, window, rate_hz / thin) for k, window in enumerate(windows)]
 
     def _scenes(self) -> dict[str, Path]:
         folders = sorted({path.parent for path in self.root.rglob("scene_*.json")})
@@ -82,7 +55,7 @@ class DgpSource:
             raise DataError(f"{self.name}: no scene in this folder", expected="a folder with a scene_*.json below it")
         return {"-".join((self.name, *folder.relative_to(self.root).parts)): folder for folder in folders}
 
-    def _clip(self, log_id: str, index: int, frames: SceneFrames, window: NDArray[np.int64]) -> Clip:
+    def _clip(self, log_id: str, index: int, frames: SceneFrames, window: NDArray[np.int64], rate_hz: float) -> Clip:
         times_s = frames.times_s[window]
         boxes = None if frames.boxes is None else mark_moving([frames.boxes[t] for t in window], times_s)
         return Clip(
@@ -91,7 +64,7 @@ class DgpSource:
             source=self.name,
             licence=self.licence,
             cameras=frames.cameras,
-            rate_hz=round(float(1 / np.median(np.diff(frames.times_s))), 1),
+            rate_hz=rate_hz,
             times_s=times_s - times_s[0],
             rgb=frames.rgb[window],
             Ks=frames.Ks,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worldmodel.data.adapters.json_fields import JsonField, error_text
+from worldmodel.data.adapters.recorded import cover_and_cut
 from worldmodel.data.schema import Box, Float
 from worldmodel.errors import DataError
 from worldmodel.geometry.poses import crop_and_resize_intrinsics, invert_pose, project_points, transform_points
@@ -150,21 +151,16 @@ class _Scene:
         )
 
     def picture(self, t: int, camera: str, K: Float) -> tuple[NDArray[np.uint8], Float]:
-        """An image scaled to cover the size and cut at its centre, each new pixel the mean of what it covers; its K."""
+        """An image of the size wanted, and its K."""
         name = self.image(t, camera)["filename"].text
-        height, width = self.size
         try:
             with Image.open(self.folder / name) as image:
-                scale = max(width / image.width, height / image.height)
-                crop_w, crop_h = width / scale, height / scale
-                left, top = (image.width - crop_w) / 2, (image.height - crop_h) / 2
-                box = (left, top, left + crop_w, top + crop_h)
-                pixels = image.convert("RGB").resize((width, height), Image.Resampling.BOX, box)
+                pixels, corner, scale = cover_and_cut(image, self.size)
         except (OSError, SyntaxError) as error:
             raise DataError(
                 f"{self.label}/{name} cannot be read", expected="an image", got=error_text(error)
             ) from error
-        return np.asarray(pixels), crop_and_resize_intrinsics(K, (left, top), (scale, scale))
+        return pixels, crop_and_resize_intrinsics(K, corner, (scale, scale))
 
     def returns(self, t: int) -> Float:
         """LiDAR returns [P, 3] in the sensor's frame."""

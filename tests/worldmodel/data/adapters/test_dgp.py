@@ -89,6 +89,14 @@ def test_long_scenes_are_cut_evenly(write_scenes: WriteScenes) -> None:
         validate_clip(clip)
 
 
+def test_a_rate_above_the_one_asked_for_is_thinned(write_scenes: WriteScenes) -> None:
+    root = write_scenes(n_frames=7)
+    (clip,) = DgpSource("street", root, "digest", (20, 30), 20, rate_hz=5.0).read_log("street-scene_00")
+    validate_clip(clip)
+    assert clip.rate_hz == 5 and np.allclose(clip.times_s, [0, 0.2, 0.4, 0.6])
+    assert clip.world_from_ego is not None and np.allclose(clip.world_from_ego[:, 0, 3], [0, 2, 4, 6])
+
+
 def test_every_scene_is_a_log(write_scenes: WriteScenes) -> None:
     root = write_scenes(2)
     assert source(root).log_ids() == ["street-scene_00", "street-scene_01"]

@@ -1,0 +1,154 @@
+"""Stage `rollout`: videos of held-out samples by every method, and what they are compared with.
+
+Writes index.json and videos/<name>/<sample_id>.safetensors (rgb uint8 [T, H, W, 3]): of each method, of the given frame
+repeated (raw, and through the tokenizer), and the true frames through the tokenizer; or not_applicable.json. A batch is
+done or not done: a killed run goes on with the next.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.generation import missing_input, not_applicable
+from flows.manifest import file_sha256
+from flows.stage import Stage, main, write_json
+from flows.training import prepare_torch
+from worldmodel.data.atomic import atomic_directory
+from worldmodel.worldgen.config import RolloutConfig
+from worldmodel.worldgen.rollout import RECIPES, Choice, Role, choose
+from worldmodel.worldgen.samples import SampleRow
+
+if TYPE_CHECKING:
+    from worldmodel.worldgen.latents import LatentStore
+    from worldmodel.worldgen.videos import VideoMaker
+
+REPEAT, TRUTH = "repeat_last_frame", "tokenizer"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder of videos: its name, and the samples it holds."""
+
+    name: str
+    rows: Sequence[SampleRow]
+
+
+def run(stage: Stage[RolloutConfig]) -> None:
+    reason = missing_input(stage, "train_tokenizer")
+    if reason is not None:
+        not_applicable(stage, reason)
+        return
+    prepare_torch(stage, stage.params.accelerator)
+    from worldmodel.worldgen.latents import LatentStore
+
+    store = LatentStore(stage.input("train_tokenizer"))
+    choice = choose(store.rows, stage.params)
+    if not choice.generated:
+        not_applicable(stage, "no held-out sample of the cameras asked for")
+        return
+    methods, left_out = _methods(stage)
+    _videos(stage, _maker(stage, store), _folders(methods, choice))
+    index = {
+        "schema_version": 1,
+        "frames": store.frames,
+        "rate_hz": store.rate_hz,
+        "methods": methods,
+        "samples": _samples(choice),
+        "tokenizer_sha256": store.index.tokenizer_sha256,
+        "left_out": [*left_out, *choice.left_out],
+    }
+    write_json(stage.out / "index.json", index)
+    stage.say(f"{len(choice.generated)} samples by {len(methods)} methods, {len(choice.reference)} to compare with")
+
+
+def _methods(stage: Stage[RolloutConfig]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The methods that can be run, with their steps and weights, and those that cannot, with the reason."""
+    from worldmodel.worldgen.generator_files import load_sampling
+
+    methods: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+    for name in stage.params.methods:
+        if name == REPEAT:
+            methods.append({"name": name, "steps": 0, "weights_sha256": None})
+            continue
+        recipe = RECIPES[name]
+        reason = missing_input(stage, recipe.stage)
+        if reason is not None:
+            left_out.append({"method": name, "reason": reason})
+            continue
+        folder = stage.input(recipe.stage)
+        few = len(load_sampling(folder).noise.few_steps)
+        steps = few if recipe.sampler == "few_step" else stage.params.steps
+        methods.append({"name": name, "steps": steps, "weights_sha256": file_sha256(folder / "model.safetensors")})
+    return methods, left_out
+
+
+def _maker(stage: Stage[RolloutConfig], store: "LatentStore") -> "VideoMaker":
+    from worldmodel.data.shards import ClipStore
+    from worldmodel.worldgen.codec.files import load_codec
+    from worldmodel.worldgen.videos import VideoMaker
+
+    codec = load_codec(stage.input("train_tokenizer") / "tokenizer").to(stage.params.accelerator)
+    weights = {recipe.stage: stage.root / "artifacts" / recipe.stage for recipe in RECIPES.values()}
+    return VideoMaker(store, ClipStore(stage.input("prepare")), codec, weights, stage.params, stage.seed)
+
+
+def _folders(methods: Sequence[dict[str, Any]], choice: Choice) -> list[Folder]:
+    folders = [Folder(TRUTH, [*choice.generated, *choice.reference])]
+    for method in methods:
+        folders.append(Folder(method["name"], choice.generated))
+        if method["name"] == REPEAT:
+            folders.append(Folder(f"{REPEAT}_tokenizer", choice.generated))
+    return folders
+
+
+def _videos(stage: Stage[RolloutConfig], maker: "VideoMaker", folders: Sequence[Folder]) -> None:
+    """Makes every folder's videos, batch by batch, and copies them to the output."""
+    size = stage.params.batch_size
+    total, done = sum(len(folder.rows) for folder in folders), 0
+    for folder in folders:
+        target = stage.out / "videos" / folder.name
+        target.mkdir(parents=True)
+        for number, rows in enumerate(_batches(folder.rows, size)):
+            kept = stage.resume_dir / f"{folder.name}-{number:04d}"
+            if not kept.is_dir():
+                _make(maker, folder.name, rows, kept)
+            for path in sorted(kept.iterdir()):
+                shutil.copyfile(path, target / path.name)
+            done += len(rows)
+            stage.progress(done, total, "videos")
+            stage.check_stop()
+
+
+def _batches(rows: Sequence[SampleRow], size: int) -> Iterator[Sequence[SampleRow]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _make(maker: "VideoMaker", name: str, rows: Sequence[SampleRow], kept: Path) -> None:
+    """One batch, aside and then renamed."""
+    import torch
+    from safetensors.torch import save
+
+    videos = maker.make(name, rows)
+    with atomic_directory(kept) as folder:
+        for row, video in zip(rows, videos, strict=True):
+            path = folder / f"{row.sample_id}.safetensors"
+            path.write_bytes(save({"rgb": torch.from_numpy(video).contiguous()}))
+
+
+def _samples(choice: Choice) -> list[dict[str, object]]:
+    return [
+        *(_entry(row, "generated") for row in choice.generated),
+        *(_entry(row, "reference") for row in choice.reference),
+    ]
+
+
+def _entry(row: SampleRow, role: Role) -> dict[str, object]:
+    names = ("sample_id", "clip_id", "log_id", "source", "camera", "split", "same_log")
+    return {name: getattr(row, name) for name in names} | {"frame_indices": list(row.frame_indices), "role": role}
+
+
+if __name__ == "__main__":
+    main("rollout", RolloutConfig, run)
