@@ -162,11 +162,40 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 
 def test_every_metric_and_manifest_column_is_described() -> None:
-    from evaluation.metrics.catalogue import METRICS
+    from evaluation.metrics.catalogue import METRICS, VIDEO_METRICS
     from worldmodel.data.manifest import ClipRow
 
-    assert set(METRICS) <= set(spans(ROOT / "docs/benchmarks.md"))
+    assert {*METRICS, *VIDEO_METRICS} <= set(spans(ROOT / "docs/benchmarks.md"))
     assert set(ClipRow.__annotations__) <= set(spans(ROOT / "docs/data.md"))
+
+
+def test_every_method_adapter_and_stage_is_described() -> None:
+    from flows.pipeline import stage_names
+    from worldmodel.data.sources import ADAPTERS
+    from worldmodel.worldgen.config import RolloutConfig
+
+    assert set(RolloutConfig().methods) <= set(spans(ROOT / "docs/benchmarks.md"))
+    data = (ROOT / "docs/data.md").read_text()
+    assert all(f"--data {name}" in data for name in ADAPTERS)
+    rows = [line.split("|")[1] for line in README.read_text().splitlines() if line.startswith("| `")]
+    assert set(stage_names(ROOT)) <= {cell.strip(" `") for cell in rows}
+
+
+def test_the_schemas_and_the_bundle_are_those_of_the_code() -> None:
+    from evaluation.decision import DECISION_SCHEMA
+    from evaluation.report import REPORT_SCHEMA
+    from flows.bundle import PARTS
+
+    assert {REPORT_SCHEMA, DECISION_SCHEMA} <= set(spans(ROOT / "docs/benchmarks.md"))
+    parts = {name for part in PARTS for name in (part.name, part.stage)}
+    assert {"worldmodel.sha256.<part>", *parts} <= set(spans(ROOT / "docs/auditors.md"))
+
+
+def test_every_yaml_block_of_a_gate_is_one_that_a_profile_may_have() -> None:
+    from evaluation.config import GateLimits
+
+    (block,) = blocks(ROOT / "docs/benchmarks.md", "yaml")
+    assert GateLimits.model_validate(yaml.safe_load(block)["gate"]).generation
 
 
 @pytest.mark.parametrize("profile", ["debug", "tiny"])
@@ -187,4 +216,27 @@ def test_the_sizes_of_worldrec_follow_from_the_profile(profile: str) -> None:
         f"{(evidence + lattice) * model.grid**2:,}",
     )
     (row,) = [r for r in (ROOT / "docs/worldrec.md").read_text().splitlines() if r.startswith(f"| [{profile}]")]
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == list(cells)
+
+
+@pytest.mark.parametrize("profile", ["debug", "tiny", "paper"])
+def test_the_sizes_of_worldgen_follow_from_the_profile(profile: str) -> None:
+    from flows.profile import profile_path, read_profile
+    from worldmodel.worldgen.tokenizer_config import TEMPORAL_STRIDE
+
+    params = read_profile(profile_path(ROOT, profile))
+    samples, network = params.train_tokenizer, params.worldgen_bidirectional.model
+    linear, wan = samples.linear, samples.wan.architecture
+    sizes = {"linear": (linear.channels, linear.spatial_stride), "wan": (wan.z_dim, wan.spatial_stride)}
+    channels, stride = sizes[samples.codec]
+    height, width = params.prepare.height // stride, params.prepare.width // stride
+    latent_frames = 1 + (samples.frames - 1) // TEMPORAL_STRIDE
+    tokens = latent_frames * (height // network.patch) * (width // network.patch)
+    cells = (
+        f"{samples.frames} at {samples.rate_hz:g}",
+        f"{latent_frames} of {channels} x {height} x {width}",
+        f"{tokens:,}",
+        f"{network.layers} of {network.width}",
+    )
+    (row,) = [r for r in (ROOT / "docs/worldgen.md").read_text().splitlines() if r.startswith(f"| [{profile}]")]
     assert [cell.strip() for cell in row.split("|")[2:-1]] == list(cells)

@@ -62,7 +62,8 @@ class GenerativeLoopConfig(LoopConfig):
 class BidirectionalTraining(GenerativeLoopConfig):
     """Full attention over time and one noise level per clip."""
 
-    steps: PositiveInt = 1000
+    steps: PositiveInt = 1200
+    lr: PositiveFloat = 3e-3
 
 
 class TeacherForcingTraining(GenerativeLoopConfig):
@@ -73,7 +74,7 @@ class TeacherForcingTraining(GenerativeLoopConfig):
     """
 
     steps: PositiveInt = 400
-    lr: PositiveFloat = 5e-4
+    lr: PositiveFloat = 1e-3
     ema: Decay = 0.99
     context_noise: float = Field(default=0.05, ge=0, le=0.3)
 
@@ -85,7 +86,7 @@ class OdeTraining(GenerativeLoopConfig):
         same_level: one of the few levels for a whole clip; False draws one for each chunk.
     """
 
-    steps: PositiveInt = 300
+    steps: PositiveInt = 240
     lr: PositiveFloat = 2e-4
     ema: Decay = 0.99
     drop: DropRates = DropRates(layout=0, prior=0, ego=0, tags=0)
@@ -109,7 +110,7 @@ class DmdTraining(GenerativeLoopConfig):
         regression: weight of the flow loss of the generator on real clips, at the few levels.
     """
 
-    steps: PositiveInt = 200
+    steps: PositiveInt = 320
     lr: PositiveFloat = 5e-5
     fake_lr: PositiveFloat = 1e-4
     betas: tuple[float, float] = (0.0, 0.999)
@@ -155,7 +156,7 @@ class OdePairsConfig(Frozen):
         accelerator: where the teacher runs.
     """
 
-    pairs: PositiveInt = 192
+    pairs: PositiveInt = 128
     steps: PositiveInt = 24
     batch_size: PositiveInt = 16
     guidance: Guidance = 1.0

@@ -35,11 +35,14 @@ class LinearConfig(Frozen):
 
     Attributes:
         channels: principal components kept, of a patch of the first frame and of a patch of four frames alike.
+        whitening: 1 gives every channel the same variance; 0 leaves fine detail as faint as it is in pictures, so that
+            it is the last that noise lets through; latents have unit variance on average in any case.
         spatial_stride: side of a patch, in pixels.
         temporal_stride: frames that a latent frame after the first covers.
     """
 
     channels: PositiveInt = 12
+    whitening: float = Field(default=0.5, ge=0, le=1)
     spatial_stride: PositiveInt = 8
     temporal_stride: Literal[4] = 4
 

@@ -65,6 +65,12 @@ def test_the_video_is_h264_that_browsers_play_and_bears_no_date(made):
         assert not {"creation_time", "encoder"} & set(video.metadata)
 
 
+def test_the_encoder_is_set_so_that_its_bytes_repeat(made):
+    """x264 writes its settings into the stream; with more threads or the macroblock tree its bytes vary."""
+    settings = made[2]["generation-synthetic.mp4"].read_bytes()
+    assert b" mbtree=0 " in settings and b" threads=1 " in settings
+
+
 def test_a_video_shows_the_pixels_it_was_given(tmp_path):
     colours = [np.full((32, 48, 3), colour, np.uint8) for colour in (30, 200)]
     write_mp4(tmp_path / "grey.mp4", colours, 10.0)

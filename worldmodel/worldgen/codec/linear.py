@@ -25,7 +25,7 @@ class Basis:
     Attributes:
         mean: [D].
         axes: [D, C], orthonormal, by falling variance; the largest entry of each is positive.
-        scale: [C], standard deviation along each.
+        scale: [C], by which latents are divided: see `LinearConfig.whitening`.
     """
 
     mean: Tensor
@@ -120,7 +120,8 @@ class LinearFit:
     def finish(self) -> LinearCodec:
         """The codec. Raises DataError where nothing was added."""
         channels = self.config.channels
-        return LinearCodec(self.config, self._first.components(channels), self._group.components(channels))
+        bases = [moments.components(channels, self.config.whitening) for moments in (self._first, self._group)]
+        return LinearCodec(self.config, *bases)
 
 
 class _Moments:
@@ -135,7 +136,7 @@ class _Moments:
         self.total += rows.sum(0)
         self.products += rows.T @ rows
 
-    def components(self, channels: int) -> Basis:
+    def components(self, channels: int, whitening: float) -> Basis:
         if self.count == 0:
             raise DataError("the tokenizer has nothing to be fitted on", expected="a sample of the train split")
         mean = self.total / self.count
@@ -143,7 +144,9 @@ class _Moments:
         axes, variances = axes.flip(1)[:, :channels], variances.flip(0)[:channels]
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
         axes = torch.where(largest < 0, -axes, axes)
-        scale = variances.clamp(min=_SMALLEST_SCALE**2).sqrt()
+        deviations = variances.clamp(min=_SMALLEST_SCALE**2).sqrt()
+        scale = deviations**whitening
+        scale = scale * (deviations / scale).square().mean().sqrt()  # unit variance on average
         return Basis(mean.float(), axes.float().contiguous(), scale.float())
 
 
