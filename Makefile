@@ -5,18 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test slow setup lock deps lint types format clean help
+.PHONY: run test slow setup weights lock deps lint types format clean help
 
-run: setup  ## Driving logs in, a gated and registered model out (ARGS="--profile debug" for a quick look)
+run: weights  ## Driving logs in, a gated and registered model out (ARGS="--profile debug" for a quick look)
 	$(BIN)/worldmodel run $(ARGS)
 
-test: setup lint types  ## The tests, the linter and the type checker
+test: weights lint types  ## The tests, the linter and the type checker
 	$(BIN)/python -m pytest $(ARGS)
 
-slow: setup  ## The end-to-end runs of several minutes each
+slow: weights  ## The end-to-end runs of several minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-setup: $(VENV)/ready  ## The locked dependencies in .venv, and the metrics' weights in the user's cache
+setup: weights  ## The locked dependencies in .venv, and the metrics' weights in the user's cache
+
+weights: $(VENV)/ready
 	@$(BIN)/worldmodel metrics fetch-weights --quiet
 
 # torch stands apart: its hash differs between the CPU and the CUDA wheel, so it is locked by version.
@@ -34,17 +36,17 @@ lock:  ## Resolve pyproject.toml into requirements/lock.txt anew (needs uv)
 	  --override requirements/no-torch.txt --extra train --extra validate --extra cuda --extra dev \
 	  pyproject.toml requirements/lock.in --output-file requirements/lock.txt
 
-deps: setup  ## Write each stage's code files into dvc.yaml
+deps: $(VENV)/ready  ## Write each stage's code files into dvc.yaml
 	$(BIN)/python -m flows.closure
 
-lint: setup
+lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: $(VENV)/ready
 	$(BIN)/mypy
 
-format: setup  ## Format the code
+format: $(VENV)/ready  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,6 +1,6 @@
 """The gate's decision as a file: the verdict, the inputs it followed from, and every rule with its numbers.
 
-Versioned (`worldmodel.decision/1`); readers refuse any other. Standard library and pydantic only.
+Versioned (`worldmodel.decision/2`); readers refuse any other. Standard library and pydantic only.
 """
 
 from typing import Literal, Self
@@ -10,7 +10,7 @@ from pydantic import model_validator
 from evaluation.base import Record
 from evaluation.config import GateLimits
 
-DECISION_SCHEMA: Literal["worldmodel.decision/1"] = "worldmodel.decision/1"
+DECISION_SCHEMA: Literal["worldmodel.decision/2"] = "worldmodel.decision/2"
 RuleVerdict = Literal["pass", "fail", "missing", "not_applicable"]
 Verdict = Literal["promote", "refuse", "already_champion"]
 
@@ -37,7 +37,7 @@ class Rule(Record):
 class Decision(Record):
     """What was decided about one candidate, from which inputs, rule by rule."""
 
-    schema_version: Literal["worldmodel.decision/1"] = DECISION_SCHEMA
+    schema_version: Literal["worldmodel.decision/2"] = DECISION_SCHEMA
     verdict: Verdict
     summary: str
     context: GateContext

@@ -119,7 +119,18 @@ def _held_out(report: Report, source: str, split: str) -> Group | Absent:
     if any(g.source == source and g.same_log for g in report.groups):
         reason = f"{source} was measured only on logs that training saw (same log), which says nothing of unseen logs"
         return Absent(verdict="not_applicable", reason=reason)
-    return Absent(verdict="missing", reason=f"no {split} clip of {source} was measured")
+    nothing, why = f"no reconstruction of a {split} clip of {source} was measured", _why_not(report, source)
+    if not why:
+        return Absent(verdict="missing", reason=nothing)
+    videos = report.generated(source, split)
+    also = "" if videos is None else f"; {videos.n_clips} videos generated from its {split} clips were measured"
+    return Absent(verdict="not_applicable", reason=f"{nothing}: {why}{also}")
+
+
+def _why_not(report: Report, source: str) -> str:
+    """What the report says of a source, or of all, having nothing reconstructed; empty if it says nothing."""
+    entries = [entry for entry in report.not_applicable if entry.stage == "reconstruct"]
+    return "; ".join(dict.fromkeys(entry.reason for entry in entries if entry.source in (None, source)))
 
 
 def _measured(report: Report, limit: Limit, source: str, split: str) -> Metric | Absent:
@@ -166,7 +177,7 @@ def _comparable(report: Report, champion_report: Report | None, context: GateCon
     if context.champion_sha256 is None:
         verdict, sentence = "pass", "no champion yet"
     elif champion_report is None:
-        verdict, sentence = "missing", "the champion's evaluation report is missing"
+        verdict, sentence = "missing", "the champion's evaluation report is missing, or of another schema version"
     elif champion_report.model.sha256 != context.champion_sha256:
         sentence = "the report given for the champion measured another model"
     elif champion_report.data.sha256 != report.data.sha256:

@@ -46,8 +46,15 @@ def _held_out(report: Report, source: str, split: str) -> GenerationGroup | Abse
     if any(g.source == source and g.same_log for g in report.generation):
         reason = f"videos of {source} were generated only from logs that training saw (same log)"
     else:
-        reason = f"no video was generated from a {split} clip of {source}"
+        reason = f"no video was generated from a {split} clip of {source}{_why_not(report, source)}"
     return Absent(verdict="not_applicable", reason=reason)
+
+
+def _why_not(report: Report, source: str) -> str:
+    """What the report says of videos of a source, or of all, not being generated."""
+    entries = [entry for entry in report.not_applicable if entry.stage == "rollout" and entry.source in (None, source)]
+    reasons = dict.fromkeys(entry.reason for entry in entries)
+    return f": {'; '.join(reasons)}" if reasons else ""
 
 
 def _coverage(report: Report, limits: GateLimits, source: str) -> Rule:

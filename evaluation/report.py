@@ -168,10 +168,12 @@ class Training(Record):
 
 
 class NotApplicable(Record):
-    """Something that could not be measured, and why."""
+    """Something that could not be measured, and why; of which stage's output and which source, where it is of one."""
 
     what: str
     reason: str
+    stage: str | None = None
+    source: str | None = None
 
 
 class Report(Record):

@@ -184,7 +184,8 @@ def _left_out(
     found = not_applicable(scores)
     unrendered = Counter((store.row(clip.clip_id)["source"], clip.reason) for clip in index.left_out)
     for (source, reason), n in sorted(unrendered.items()):
-        found.append(NotApplicable(what=f"{n} {'clip' if n == 1 else 'clips'} of {source}", reason=reason))
+        what = f"{n} {'clip' if n == 1 else 'clips'} of {source}"
+        found.append(NotApplicable(what=what, reason=reason, stage="reconstruct", source=source))
     if not scores:
         found.append(NotApplicable(what="evaluation", reason="reconstruct rendered no clip"))
     for group in groups:

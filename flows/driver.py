@@ -144,7 +144,7 @@ class Driver:
         name, parts = self.profile().register_.model, self.model_parts()
         if not parts:
             return None
-        sha256 = bundle_digest(parts)
+        sha256 = bundle_digest(self.workspace / "artifacts")
         tags = registry.version_tags(self.record, parts)
         with registry.asking():
             version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
@@ -159,7 +159,7 @@ class Driver:
         with registry.asking():
             serving = registry.champion(client, profile.register_.model)
         context = GateContext(
-            candidate_sha256=bundle_digest(self.model_parts()),
+            candidate_sha256=bundle_digest(self.workspace / "artifacts"),
             champion_sha256=None if serving is None else serving.sha256,
             dirty=self.record.dirty,
         )

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from evaluation.extractors.weights import DIRECTORY_VARIABLE, weights_directory
+
 STATE_VARIABLE = "WORLDMODEL_STATE"
 
 
@@ -57,4 +59,6 @@ def stage_environment(state: Path) -> dict[str, str]:
     environment["SHELL"] = "/bin/sh"  # DVC runs commands with it
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["DVC_SITE_CACHE_DIR"] = str(state / "dvc")
+    if os.environ.get(DIRECTORY_VARIABLE):  # a stage runs in another directory
+        environment[DIRECTORY_VARIABLE] = str(weights_directory())
     return environment

@@ -139,10 +139,25 @@ def promote(version: str, expected: str | None) -> None:
 
 
 def _metric_rows(report: Report) -> list[dict[str, Any]]:
+    """Every number of the report: of reconstructed clips, then of every method's videos."""
+    found = [
+        (group, "reconstruction", metric, metric.region) for group in report.groups for metric in group.metrics
+    ] + [
+        (group, method.name, metric, "all")
+        for group in report.generation
+        for method in group.methods
+        for metric in method.metrics
+    ]
     return [
-        {"source": f"{g.source}/{g.split}", "metric": m.id, "region": m.region, "value": m.value, "clips": m.n_clips}
-        for g in report.groups
-        for m in g.metrics
+        {
+            "source": f"{group.source}/{group.split}",
+            "method": method,
+            "metric": metric.id,
+            "region": region,
+            "value": metric.value,
+            "clips": metric.n_clips,
+        }
+        for group, method, metric, region in found
     ]
 
 

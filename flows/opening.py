@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from flows.driver import Driver, Request, read_progress
+from evaluation.config import EvaluateConfig
+from evaluation.extractors.weights import FETCH_COMMAND, WEIGHTS, is_installed, weights_directory
+from flows.driver import REPORT_STAGE, Driver, Request, read_progress
 from flows.environment import stage_environment
 from flows.git import is_ignored
+from flows.params import PARAMS_FILE, check, read_params
 from flows.pipeline import clear_dead_locks, stage_names, stale_stages
 from flows.profile import profile_path, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
-from flows.stage import write_json
+from flows.stage import thread_variables, write_json
 from flows.tracking import Tracker
 from flows.workspace import (
     SOURCES_FILE,
@@ -27,7 +31,8 @@ from flows.workspace import (
     workspace_lock,
 )
 from worldmodel.data.sources import ResolvedSource, remember_paths, resolve_specs, write_sources
-from worldmodel.errors import ParamsError, Preempted, WorkspaceError
+from worldmodel.errors import MissingDependencyError, ParamsError, Preempted, WorkspaceError
+from worldmodel.worldgen.config import RolloutConfig
 
 LOCAL_SOURCES, DIGEST_CACHE = "sources.local.json", "digests.json"
 PACKAGES_FILE = "packages.json"
@@ -43,6 +48,7 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
 
     Raises:
         ParamsError, DataError, WorkspaceError: what was asked for cannot be run.
+        MissingDependencyError: videos are to be measured, and the metrics' weights are not there.
     """
     _require_ignored(checkout, state)
     state.mkdir(parents=True, exist_ok=True)
@@ -56,8 +62,11 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
         workspace = open_workspace(checkout, state, snapshot)
         clear_dead_locks(workspace)
         stages = _asked_for(stage_names(workspace), request)
-        environment = stage_environment(state)
+        params = read_params(workspace / PARAMS_FILE)
+        environment = {**stage_environment(state), **thread_variables(int(params["threads"]))}
         stale = stale_stages(workspace, environment)
+        if REPORT_STAGE in stages and (request.force or stale.intersection(stages)):
+            _require_metric_weights(params)
         runs = Runs(state)
         rows = [{"name": s.name, "adapter": s.adapter, "digest": s.digest} for s in sources]
         run = runs.create(
@@ -112,6 +121,22 @@ def _asked_for(names: list[str], request: Request) -> list[str]:
     if request.until is None:
         return names
     return names[: names.index(request.until) + 1]
+
+
+def _require_metric_weights(params: dict[str, Any]) -> None:
+    """Says now what `evaluate` would say after all the training: the videos may be of enough logs to need weights."""
+    generation = check(EvaluateConfig, params["evaluate"], f"{PARAMS_FILE}, section evaluate").generation
+    if check(RolloutConfig, params["rollout"], f"{PARAMS_FILE}, section rollout").max_samples < generation.min_logs:
+        return
+    place = weights_directory()
+    missing = [name for name, source in WEIGHTS.items() if not is_installed(source, place)]
+    if missing:
+        raise MissingDependencyError(
+            f"{REPORT_STAGE} needs weights that are not in {place}, or are damaged there",
+            expected=", ".join(WEIGHTS),
+            got=f"no {', '.join(missing)}",
+            fix=f"{FETCH_COMMAND}; or go as far as the stage before: --until rollout",
+        )
 
 
 def _sources_text(sources: list[ResolvedSource]) -> str:

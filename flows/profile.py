@@ -22,7 +22,7 @@ from worldmodel.worldgen.config import (
     RolloutConfig,
     TeacherForcingConfig,
 )
-from worldmodel.worldgen.tokenizer_config import TrainTokenizerConfig
+from worldmodel.worldgen.tokenizer_config import TEMPORAL_STRIDE, TrainTokenizerConfig
 from worldmodel.worldrec.config import ReconstructConfig, TrainWorldRecConfig
 
 DEFAULT_PROFILE = "tiny"
@@ -73,6 +73,74 @@ class Profile(BaseModel):
         if len(set(strides.values())) > 1:
             raise ValueError(f"the context stride must be the same everywhere, not {strides}")
         return self
+
+    @model_validator(mode="after")
+    def _worldgen_fits(self) -> Self:
+        _check_image_size(self.prepare, self.train_tokenizer, self.worldgen_bidirectional)
+        _check_windows(self.prepare, self.render_priors, self.train_tokenizer)
+        _check_latent_frames(self.train_tokenizer.frames, self.worldgen_bidirectional)
+        _check_levels(self.worldgen_ode_pairs, self.worldgen_bidirectional)
+        return self
+
+
+def _check_image_size(prepare: PrepareConfig, tokenizer: TrainTokenizerConfig, worldgen: BidirectionalConfig) -> None:
+    """A pretrained codec brings its own stride: `train_tokenizer` and the network check that one."""
+    if tokenizer.codec == "wan" and tokenizer.wan.pretrained is not None:
+        return
+    linear = tokenizer.codec == "linear"
+    stride = tokenizer.linear.spatial_stride if linear else tokenizer.wan.architecture.spatial_stride
+    key = "train_tokenizer." + ("linear.spatial_stride" if linear else "wan.architecture")
+    patch = worldgen.model.patch
+    for name, side in (("height", prepare.height), ("width", prepare.width)):
+        if side % (stride * patch):
+            raise ValueError(
+                f"prepare.{name} {side} must be a multiple of {stride * patch}: "
+                f"{stride} ({key}) x {patch} (worldgen_bidirectional.model.patch)"
+            )
+
+
+def _check_windows(prepare: PrepareConfig, priors: RenderPriorsConfig, tokenizer: TrainTokenizerConfig) -> None:
+    steps = []
+    for name, rate in (("prepare.rate_hz", prepare.rate_hz), ("prepare.synthetic.rate_hz", prepare.synthetic.rate_hz)):
+        ratio = rate / tokenizer.rate_hz
+        steps.append(round(ratio))
+        if steps[-1] < 1 or abs(ratio - steps[-1]) > 1e-6 * ratio:
+            raise ValueError(f"{name} {rate:g} must be a multiple of train_tokenizer.rate_hz {tokenizer.rate_hz:g}")
+    recorded, synthetic = (1 + (tokenizer.frames - 1) * step for step in steps)
+    asks = f"train_tokenizer.frames {tokenizer.frames} at rate_hz {tokenizer.rate_hz:g}"
+    if prepare.synthetic.frames < synthetic:
+        raise ValueError(
+            f"prepare.synthetic.frames {prepare.synthetic.frames} must be {synthetic} or more: "
+            f"{asks} would get no synthetic sample"
+        )
+    longest = max(recorded, synthetic)
+    if priors.max_frames is not None and priors.max_frames < longest:
+        raise ValueError(
+            f"render_priors.max_frames {priors.max_frames} must be {longest} or more, or null: {asks} need a prior each"
+        )
+
+
+def _check_latent_frames(frames: int, worldgen: BidirectionalConfig) -> None:
+    after_first, model = (frames - 1) // TEMPORAL_STRIDE, worldgen.model
+    told = f"train_tokenizer.frames {frames}, 1 + {after_first} latent frames,"
+    if after_first % model.chunk:
+        raise ValueError(
+            f"{told} must be 1 + a multiple of worldgen_bidirectional.model.chunk {model.chunk} latent frames"
+        )
+    if model.window > 1 + after_first:
+        raise ValueError(
+            f"{told} must fill worldgen_bidirectional.model.window {model.window}: "
+            f"training would never see a window as long"
+        )
+
+
+def _check_levels(pairs: OdePairsConfig, worldgen: BidirectionalConfig) -> None:
+    places = worldgen.noise.places(pairs.steps)
+    if any(abs(place - round(place)) > 1e-9 for place in places):
+        raise ValueError(
+            f"worldgen_ode_pairs.steps {pairs.steps} must pass through all of worldgen_bidirectional.noise.few_steps "
+            f"{worldgen.noise.few_steps}: (1 - u) * steps is {places}"
+        )
 
 
 def profile_path(checkout: Path, name: str) -> Path:

@@ -1,6 +1,6 @@
 """Registration and promotion in the MLflow model registry.
 
-A version holds the parts of one world model (`flows.bundle`) and is keyed by their digest: registering the same weights
+A version holds the parts of one world model (`flows.bundle`) and is keyed by their digest: registering the same model
 again finds the version that is there.
 An alias says who serves: `challenger` is the newest proposed, `champion` moves only by compare-and-set under a lock.
 """
@@ -35,7 +35,7 @@ _SERVING_PACKAGES = ("diffusers", "mlflow", "numpy", "pydantic", "safetensors", 
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves, the digest of its weights, and the MLflow run that holds its report."""
+    """The version that serves, the digest of its bundle, and the MLflow run that holds its report."""
 
     version: str
     sha256: str
@@ -95,7 +95,7 @@ def register(client: "MlflowClient", candidate: Candidate) -> str:
 
 
 def find_version(client: "MlflowClient", name: str, sha256: str) -> str | None:
-    """The number of the version with these weights, or None."""
+    """The number of the version with this bundle, or None."""
     query = f"name = '{name}' and tags.`{DIGEST_TAG}` = '{sha256}'"
     found = client.search_model_versions(query, max_results=1)
     return str(found[0].version) if found else None
@@ -186,7 +186,7 @@ def _log_model(candidate: Candidate) -> str:
 
 
 def _generates() -> "ModelSignature":
-    """What `flows.serving` takes and gives when it generates: T frames."""
+    """What `flows.serving` takes and gives when it generates: T frames, without a prior."""
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec
 

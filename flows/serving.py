@@ -1,9 +1,10 @@
 """The registered world model: MLflow runs this file to load it ("models from code"), with the run's own code behind.
 
-It holds WorldRec, the tokenizer and WorldGen, as far as the run's data could train them. `predict` generates a video
-from a first frame and a layout; given posed images instead, it reconstructs their scene and renders it. T frames, S
-context images, F target views; poses are `world_from_camera` with OpenCV axes, intrinsics in pixels of the images,
-times in seconds on one clock.
+It holds WorldRec, the tokenizer and WorldGen, as far as the run's data could train them. `predict` does what the
+version's signature says: it generates a video from a first frame and a layout, without a prior; a version without
+WorldGen reconstructs the scene of posed images and renders it. `unwrap_python_model()` of the loaded model has both
+`generate`, with all its conditions, and `reconstruct`. T frames, S context images, F target views; poses are
+`world_from_camera` with OpenCV axes, intrinsics in pixels of the images, times in seconds on one clock.
 """
 
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ _TAGS = ("weather", "time_of_day")
 
 
 class WorldModel(PythonModel):
-    """First frame and layout in, video out; or posed images in, rendered views out."""
+    """First frame and layout in, video out; without WorldGen, posed images in and rendered views out."""
 
     worldrec: "WorldRec | None" = None
     worldgen: "Generator | None" = None
@@ -44,11 +45,14 @@ class WorldModel(PythonModel):
 
     # no type hints: MLflow would take them for a schema
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Generates from `first_frame` and `layout`, or reconstructs from posed images.
+        """Generates from `first_frame` and `layout`; a version without WorldGen reconstructs from posed images.
+
+        MLflow lets through the inputs of the version's signature alone. To reconstruct with a version that holds
+        WorldGen, or to generate with a prior or the ego's path, call the methods of `unwrap_python_model()`.
 
         Args:
             context: MLflow's; unused.
-            model_input: arrays by name: what `generate` takes, or what `reconstruct` takes.
+            model_input: arrays by name: `first_frame` and `layout`, or without WorldGen what `reconstruct` takes.
             params: `seed`, `weather` and `time_of_day` of `generate`.
 
         Returns:
@@ -67,6 +71,8 @@ class WorldModel(PythonModel):
         layout: np.ndarray,
         *,
         world_from_ego: np.ndarray | None = None,
+        prior: np.ndarray | None = None,
+        prior_alpha: np.ndarray | None = None,
         tags: "Mapping[str, str] | None" = None,
         seed: int = 0,
     ) -> dict[str, np.ndarray]:
@@ -76,6 +82,9 @@ class WorldModel(PythonModel):
             first_frame: uint8 [H, W, 3].
             layout: uint8 [T, H, W, 3], T = 1 + 4 k at the model's frame rate.
             world_from_ego: [T, 4, 4], the ego path, when it is known.
+            prior: uint8 [T, H, W, 3], the scene as WorldRec renders it from the poses to come; black where alpha is at
+                most 0.5.
+            prior_alpha: what of `prior` shows something, uint8 (0 to 255) or float (0 to 1) [T, H, W]; given with it.
             tags: for instance `weather` and `time_of_day`.
             seed: of the noise: the same seed gives the same video.
 
@@ -89,7 +98,15 @@ class WorldModel(PythonModel):
 
         if self.worldgen is None:
             raise DataError("this version holds no WorldGen", fix="use one trained on clips with layouts")
-        video = self.worldgen.generate(first_frame, layout, world_from_ego=world_from_ego, tags=tags or {}, seed=seed)
+        video = self.worldgen.generate(
+            first_frame,
+            layout,
+            world_from_ego=world_from_ego,
+            prior=prior,
+            prior_alpha=prior_alpha,
+            tags=tags or {},
+            seed=seed,
+        )
         return {"rgb": video}
 
     def reconstruct(self, given: "Mapping[str, np.ndarray]") -> dict[str, np.ndarray]:

@@ -42,6 +42,11 @@ def write_json(path: Path, value: Any) -> None:
     aside.rename(path)
 
 
+def thread_variables(threads: int) -> dict[str, str]:
+    """What numeric libraries read when they are loaded; the driver sets it too, before a stage's first import."""
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+
+
 @dataclass
 class Stage(Generic[Params]):
     """One run of one stage.
@@ -129,8 +134,7 @@ def main(name: str, config: type[Params], run: Callable[[Stage[Params]], None]) 
 
 def _run(stage: Stage[Params], run: Callable[[Stage[Params]], None]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: setattr(stage, "stop_requested", True))
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(stage.threads)
+    os.environ.update(thread_variables(stage.threads))
     run(stage)
     write_manifest(stage.out, stage.name)
     final = stage.root / "artifacts" / stage.name

@@ -121,12 +121,13 @@ def _left_out(rollouts: Rollouts, groups: Sequence[GenerationGroup]) -> list[Not
     for group in groups:
         if group.no_distances is not None:
             what = f"FVD and KVD of videos on {group.source}"
-            found.append(NotApplicable(what=what, reason=group.no_distances))
+            found.append(NotApplicable(what=what, reason=group.no_distances, stage="rollout", source=group.source))
     left_out = rollouts.index.left_out
     found += [NotApplicable(what=f"method {entry.method}", reason=entry.reason) for entry in left_out if entry.method]
-    clips = Counter(entry.reason for entry in left_out if entry.method is None)
-    for reason, n in sorted(clips.items()):
-        found.append(NotApplicable(what=f"videos from {n} held-out {'clip' if n == 1 else 'clips'}", reason=reason))
+    clips = Counter((entry.source or "", entry.reason) for entry in left_out if entry.method is None)
+    for (source, reason), n in sorted(clips.items()):
+        what = f"videos from {n} held-out {'clip' if n == 1 else 'clips'}" + (f" of {source}" if source else "")
+        found.append(NotApplicable(what=what, reason=reason, stage="rollout", source=source or None))
     if not groups:
         found.append(NotApplicable(what="generated videos", reason="rollout generated none of a held-out clip"))
     return found

@@ -46,10 +46,11 @@ class RolloutSample(Part):
 
 
 class LeftOutRollout(Part):
-    """A held-out clip, or a whole method, that was not rolled out, and why."""
+    """A held-out clip of a source, or a whole method, that was not rolled out, and why."""
 
     reason: str
     sample_id: str | None = None
+    source: str | None = None
     method: str | None = None
 
 

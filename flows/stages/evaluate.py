@@ -45,17 +45,17 @@ def run(stage: Stage[EvaluateConfig]) -> None:
 
 
 def _measured(stage: Stage[EvaluateConfig], reasons: dict[str, str | None]) -> Measured:
-    parts = bundle_digests(stage.root / "artifacts")
+    artifacts = stage.root / "artifacts"
     state = Path(os.environ.get("WORLDMODEL_STATE") or stage.root / ".worldmodel")
     network = i3d(state / "features")
     return Measured(
-        model=ModelIdentity(name=MODEL_NAME, sha256=bundle_digest(parts), parts=parts),
+        model=ModelIdentity(name=MODEL_NAME, sha256=bundle_digest(artifacts), parts=bundle_digests(artifacts)),
         prepare=stage.input("prepare"),
         reconstruct=None if reasons["reconstruct"] else stage.input("reconstruct"),
         generated=None if reasons["rollout"] else Generated(stage.input("rollout"), network),
         history=_history(stage, "train_worldrec"),
         generation_histories={name: found for name in WORLDGEN_STAGES if (found := _history(stage, name))},
-        not_applicable=tuple(NotApplicable(what=name, reason=why) for name, why in reasons.items() if why),
+        not_applicable=tuple(NotApplicable(what=n, reason=why, stage=n) for n, why in reasons.items() if why),
     )
 
 

@@ -45,8 +45,10 @@ def run(stage: Stage[RolloutConfig]) -> None:
 
     store = LatentStore(stage.input("train_tokenizer"))
     choice = choose(store.rows, stage.params)
+    unsampled = _unsampled(stage, store)
     if not choice.generated:
-        not_applicable(stage, "no held-out sample of the cameras asked for")
+        reasons = sorted({f"{entry['source']}: {entry['reason']}" for entry in [*unsampled, *choice.left_out]})
+        not_applicable(stage, "; ".join(["no held-out sample can be generated", *reasons]))
         return
     methods, left_out = _methods(stage)
     _videos(stage, _maker(stage, store), _folders(methods, choice))
@@ -57,21 +59,34 @@ def run(stage: Stage[RolloutConfig]) -> None:
         "methods": methods,
         "samples": _samples(choice),
         "tokenizer_sha256": store.index.tokenizer_sha256,
-        "left_out": [*left_out, *choice.left_out],
+        "left_out": [*left_out, *unsampled, *choice.left_out],
     }
     write_json(stage.out / "index.json", index)
     stage.say(f"{len(choice.generated)} samples by {len(methods)} methods, {len(choice.reference)} to compare with")
 
 
+def _unsampled(stage: Stage[RolloutConfig], store: "LatentStore") -> list[dict[str, str]]:
+    """Held-out clips, or cameras of them, that became no sample at all, with the reason."""
+    from worldmodel.data.shards import ClipStore
+
+    clips, found = ClipStore(stage.input("prepare")), []
+    for item in store.index.left_out:
+        row = clips.row(item.clip_id)
+        if row["split"] == "test" or row["heldout_frames"]:
+            name = item.clip_id if item.camera is None else f"{item.clip_id}.{item.camera}"
+            found.append({"sample_id": name, "source": row["source"], "reason": item.reason})
+    return found
+
+
 def _methods(stage: Stage[RolloutConfig]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The methods that can be run, with their steps and weights, and those that cannot, with the reason."""
+    """The methods that can be run, with steps (null: no network) and weights, and the others with the reason."""
     from worldmodel.worldgen.generator_files import load_sampling
 
     methods: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     for name in stage.params.methods:
         if name == REPEAT:
-            methods.append({"name": name, "steps": 0, "weights_sha256": None})
+            methods.append({"name": name, "steps": None, "weights_sha256": None})
             continue
         recipe = RECIPES[name]
         reason = missing_input(stage, recipe.stage)

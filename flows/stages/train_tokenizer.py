@@ -83,8 +83,8 @@ def _fit_linear(stage: Stage[TrainTokenizerConfig], store: ClipStore, train: lis
         stage.progress(done, len(used), "samples fitted")
         stage.check_stop()
     codec = fit.finish()
-    ratios = [float(basis.scale[-1] / basis.scale[0]) for basis in (codec.first, codec.group)]
-    stage.say(f"deviation of the last channel against the first: {ratios[0]:.3f} of one frame, {ratios[1]:.3f} of four")
+    one, four = (float(kind[-1] / kind[0].clamp(min=1e-12)) for kind in fit.deviations(codec))
+    stage.say(f"deviation of the last latent channel against the first: {one:.3f} of one frame, {four:.3f} of four")
     return codec
 
 

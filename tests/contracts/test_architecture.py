@@ -1,6 +1,7 @@
 """The storeys: who may import whom, read from the source of every module."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,17 @@ def test_gate_and_report_need_only_the_standard_library_and_pydantic() -> None:
 
 
 def test_the_model_packages_meet_only_in_joint() -> None:
-    for path in modules("worldmodel/worldrec"):
-        assert not [name for name in imported(path) if name.startswith("worldmodel.worldgen")]
+    for one, other in (("worldrec", "worldgen"), ("worldgen", "worldrec")):
+        for path in modules(f"worldmodel/{one}"):
+            assert not [name for name in imported(path) if name.startswith(f"worldmodel.{other}")], path
+
+
+def test_evaluation_knows_data_geometry_and_errors_of_the_models_and_nothing_else() -> None:
+    """Whoever wrote the videos, it measures them alike."""
+    allowed = re.compile(r"worldmodel\.(data|geometry|errors)(\.|$)")
+    for path in modules("evaluation"):
+        found = [name for name in imported(path) if name.split(".")[0] == "worldmodel"]
+        assert [name for name in found if not allowed.match(name)] == [], path
 
 
 @pytest.mark.parametrize("module", ["flows.cli", "flows.profile", "flows.stage", "evaluation.gate"])

@@ -11,6 +11,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from flows.pipeline import stage_names
 from flows.profile import profile_path, read_profile
@@ -21,20 +23,20 @@ STAGES = stage_names(ROOT)
 
 
 class Clone:
-    """A clone of the project and the command line in it."""
+    """A clone of the project, or of another clone (the project may change meanwhile), and the command line in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, origin: Path = ROOT) -> None:
         self.root, self.state = root, root / ".worldmodel"
         tracked = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-            cwd=ROOT,
+            cwd=origin,
             capture_output=True,
             check=True,
         ).stdout.decode()
         for name in filter(None, tracked.split("\0")):
-            if (ROOT / name).is_file():
+            if (origin / name).is_file():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, root / name)
+                shutil.copy2(origin / name, root / name)
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
         for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "--message=clone"]):
             subprocess.run(["git", *command], cwd=root, check=True)
@@ -68,10 +70,16 @@ class Clone:
         return f"sqlite:///{self.state / 'mlflow.db'}"
 
 
-def movie(path: Path) -> np.ndarray:
-    """All frames of a video file, uint8 [T, H, W, 3]."""
+def movie(path: Path) -> NDArray[np.uint8]:
+    """All frames of a video file, [T, H, W, 3]."""
     with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(np.uint8)
+
+
+def picture(path: Path) -> tuple[NDArray[np.uint8], int]:
+    """The pixels [H, W, 3] of a PNG, and how many frames it has."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")), getattr(image, "n_frames", 1)
 
 
 GENERATE = """

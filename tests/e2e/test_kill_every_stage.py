@@ -39,9 +39,9 @@ def wait_for_work(run_dir: Path, process_s: float) -> None:
 
 
 def test_each_stage_killed_once_ends_with_the_model_of_an_undisturbed_run(
-    debug_run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    clone: Clone, debug_run: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    disturbed = Clone(tmp_path_factory.mktemp("disturbed"))
+    disturbed = Clone(tmp_path_factory.mktemp("disturbed"), clone.root)
     for number, stage in enumerate(STAGES):
         driver = disturbed.start("run", "--profile", "debug", "--json")
         stage_pid, run_dir = wait_for_stage(disturbed, driver, stage)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from evaluation.config import GateLimits
 from evaluation.decision import GateContext
 from evaluation.gate import decide
+from tests.evaluation.videos import video_group
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 LIMITS = GateLimits.model_validate(
@@ -150,6 +151,22 @@ def test_a_source_of_the_data_without_any_measurement_is_missing(make_report):
     assert decision.verdict == "refuse"
 
 
+@pytest.mark.parametrize("with_videos", [True, False])
+def test_a_source_whose_clips_could_not_be_reconstructed_is_not_applicable_for_the_reports_reason(
+    make_report, with_videos
+):
+    raw = make_report(synthetic=GOOD, fleet=GOOD).model_dump(mode="json")
+    raw["groups"] = [group for group in raw["groups"] if group["source"] == "synthetic"]
+    entry = {"what": "1 clip of fleet", "reason": "no camera poses", "stage": "reconstruct", "source": "fleet"}
+    raw["not_applicable"] = [entry, entry | {"stage": "rollout", "reason": "max_samples is 2"}]
+    raw["generation"] = [video_group("fleet").model_dump(mode="json")] if with_videos else []
+    decision = decide(type(make_report()).model_validate(raw), None, LIMITS, CANDIDATE)
+    rule = next(rule for rule in decision.rules if rule.id == "coverage/fleet")
+    assert (decision.verdict, rule.verdict) == ("refuse", "not_applicable")
+    said = "no reconstruction of a test clip of fleet was measured: no camera poses"
+    assert rule.sentence == said + with_videos * "; 8 videos generated from its test clips were measured"
+
+
 def test_the_source_a_limit_names_must_be_there(make_report):
     decision = decide(make_report(fleet=GOOD), None, LIMITS, CANDIDATE)
     assert stopped(decision) == {"absolute/synthetic/image/psnr/min": "missing"}
@@ -200,7 +217,7 @@ def test_no_more_may_be_lost_against_the_champion_than_the_limits_say(make_repor
         ({"data": "e" * 64}, "fail", "other data"),
         ({"stride": 4}, "fail", "another protocol"),
         ({"sha256": C}, "fail", "measured another model"),
-        (None, "missing", "report is missing"),
+        (None, "missing", "missing, or of another schema version"),
     ],
 )
 def test_a_champion_measured_otherwise_is_not_compared_but_refused(make_report, changes, verdict, words):

@@ -150,3 +150,15 @@ def test_the_gate_always_answers_and_promotes_only_when_every_rule_passes(make_r
     assert (decision.verdict == "promote") == all(rule.verdict == "pass" for rule in decision.rules)
     assert len({rule.id for rule in decision.rules}) == len(decision.rules)
     assert decision.verdict == "refuse" or "dmd" in values
+
+
+def test_why_no_video_was_generated_is_the_reports_reason(report):
+    entries = [
+        {"what": "videos", "reason": f"{source} has one log", "stage": "rollout", "source": source}
+        for source in ("synthetic", "street")
+    ]
+    raw = report().model_dump() | {"not_applicable": entries}
+    rules = {rule.id: rule for rule in decide(Report.model_validate(raw), None, limits(BEATS), CANDIDATE).rules}
+    rule = rules["coverage/synthetic/generation"]
+    assert rule.verdict == "not_applicable"
+    assert rule.sentence == "no video was generated from a test clip of synthetic: synthetic has one log"

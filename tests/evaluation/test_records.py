@@ -56,6 +56,13 @@ def test_another_schema_says_which_was_expected_and_found(tmp_path, content):
     assert "evaluate the model again" in error.value.fix
 
 
+def test_a_decision_under_the_limits_of_before_is_refused(tmp_path):
+    path = tmp_path / "decision.json"
+    path.write_text('{"schema_version": "worldmodel.decision/1"}')
+    with pytest.raises(DataError, match=r"worldmodel\.decision/2"):
+        read_decision(path)
+
+
 def test_a_changed_number_names_the_field(tmp_path, report):
     path = tmp_path / "report.json"
     write_record(path, report)

@@ -107,8 +107,9 @@ def test_clips_that_could_not_be_rendered_are_counted_by_reason(measured):
     gone = index["clips"].pop()
     index["left_out"] = [{"clip_id": gone["clip_id"], "reason": "no camera poses"}]
     (paths.reconstruct / "index.json").write_text(json.dumps(index))
-    entries = [(entry.what, entry.reason) for entry in evaluate(paths, CONFIG, 0).not_applicable]
-    assert ("1 clip of synthetic", "no camera poses") in entries
+    entries = {entry.what: entry for entry in evaluate(paths, CONFIG, 0).not_applicable}
+    found = entries["1 clip of synthetic"]
+    assert (found.reason, found.stage, found.source) == ("no camera poses", "reconstruct", "synthetic")
 
 
 def test_the_training_history_is_part_of_the_report(measured):

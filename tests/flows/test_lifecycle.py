@@ -5,7 +5,9 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from flows import registry
-from flows.lifecycle import mendable
+from flows.lifecycle import _metric_rows, mendable
+from tests.evaluation.conftest import build_report
+from tests.evaluation.videos import video_group
 from worldmodel.errors import Preempted, RegistryError, RemoteError, StageError, WorkspaceError
 
 
@@ -44,3 +46,10 @@ def test_preemption_lost_connections_and_full_remotes_are_tried_again(error: Bas
 )
 def test_everything_else_is_not(error: BaseException) -> None:
     assert not mendable(None, None, Failed(error))  # type: ignore[arg-type]
+
+
+def test_prefects_table_has_reconstruction_and_every_methods_videos() -> None:
+    report = build_report(synthetic={"image/psnr": [20.0]}).model_copy(update={"generation": (video_group("fleet"),)})
+    rows = [tuple(row.values()) for row in _metric_rows(report)]
+    assert rows[0] == ("synthetic/test", "reconstruction", "image/psnr", "all", 20.0, 1)
+    assert ("fleet/test", "dmd", "video/kvd-tok@i3d-k400", "all", 40.0, 8) in rows and len(rows) == 4

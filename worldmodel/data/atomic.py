@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,14 @@ from worldmodel.errors import WorkspaceError
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+def aside_of(path: Path) -> Path:
+    """Where this thread writes what is to become `path`: no other writer's place, so the last to end wins.
+
+    What a killed process left there is read by nobody, and overwritten where its numbers come again.
+    """
+    return path.with_name(f"{path.name}.part-{os.getpid()}-{threading.get_native_id()}")
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A binary file that becomes `path` when the block ends well, and leaves nothing when it does not.
@@ -20,7 +29,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         WorkspaceError: the disk, or the quota on it, is full.
     """
-    aside = path.with_name(path.name + ".part")
+    aside = aside_of(path)
     with disk_full_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -38,7 +47,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         WorkspaceError: the disk, or the quota on it, is full.
     """
-    aside = path.with_name(f"{path.name}.part-{os.getpid()}")
+    aside = aside_of(path)
     try:
         with disk_full_named(path):
             shutil.rmtree(aside, ignore_errors=True)

@@ -82,8 +82,6 @@ def prepare(
     """
     key = _resume_key(sources, config, seed)
     logs = [_Log(s, log_id, resume_dir / key / log_id) for s in sources for log_id in s.log_ids()]
-    for log in logs:
-        check_name(f"log id {log.log_id}", log.log_id)
     _refuse_double_ids("log", [log.log_id for log in logs])
     refuse_unknown_pins(
         config.pinned_splits, {s.name: [log.log_id for log in logs if log.source is s] for s in sources}
@@ -134,6 +132,7 @@ def _read_logs(logs: Sequence[_Log], config: PrepareConfig, watch: Watch) -> dic
 def _read_log(log: _Log) -> DataError | None:
     """Turns one log into a part; the error that says why it cannot be used."""
     try:
+        check_name(f"log id {log.log_id}", log.log_id)
         clips = log.source.read_log(log.log_id)
         for clip in clips:
             if (clip.log_id, clip.source) != (log.log_id, log.source.name):

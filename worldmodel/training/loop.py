@@ -6,7 +6,7 @@ states and the step. Lightning's own checkpoints are pickles and are not used.
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from worldmodel.errors import Preempted
+from worldmodel.errors import Preempted, StageError
 from worldmodel.training.config import LoopConfig
 from worldmodel.training.follow import Follow
 from worldmodel.training.resume import load_state, save_state
@@ -110,6 +110,7 @@ def train(module: TrainingModule[Any], resume_dir: Path, follow: Follow) -> None
 
     Raises:
         Preempted: `should_stop` said so; the state is saved.
+        StageError: a loss or a weight is not finite; no state after that is saved.
     """
     state = load_state(resume_dir, follow.say)
     if state is not None:
@@ -181,7 +182,10 @@ class _Keeper(pl.Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         config = self.module.config
         self.done += 1
+        _require_finite(self.module.parts, "losses", self.done)
         self.module.after_step(self.done)
+        if self.done == config.steps:
+            self._require_weights()
         if self._due(config.log_every) or self._due(config.validate_every):
             self._record()
         self.follow.progress(self.done, config.steps)
@@ -195,9 +199,13 @@ class _Keeper(pl.Callback):
         return self.done % every == 0 or self.done == self.module.config.steps
 
     def save(self) -> None:
+        self._require_weights()
         state = self.module.training_state(self.done)
         if self.module.trainer.is_global_zero:
             save_state(self.resume_dir, self.done, state)
+
+    def _require_weights(self) -> None:
+        _require_finite(dict(self.module.named_parameters()), "weights", self.done)
 
     def _record(self) -> None:
         config = self.module.config
@@ -206,3 +214,14 @@ class _Keeper(pl.Callback):
             values |= self.module.validation_values()
         self.module.history.append({"step": self.done, **values})
         self.follow.metrics(self.done, values)
+
+
+def _require_finite(values: Mapping[str, Tensor], what: str, step: int) -> None:
+    broken = [name for name, value in values.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise StageError(
+            f"step {step}: {what} are not finite: training has diverged",
+            expected="finite numbers",
+            got=", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else ""),
+            fix="lower lr or clip_norm, or lengthen warmup",
+        )

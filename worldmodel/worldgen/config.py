@@ -40,6 +40,10 @@ class NoiseConfig(Frozen):
             raise ValueError(f"few_steps {self.few_steps} must fall from 1 and stay above 0")
         return self
 
+    def places(self, steps: int) -> list[float]:
+        """Where the few levels lie among `steps` Euler steps; whole where a step starts at the level."""
+        return [(1 - u) * steps for u in self.few_steps]
+
 
 class GenerativeLoopConfig(LoopConfig):
     """A training run of WorldGen.

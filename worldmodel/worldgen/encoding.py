@@ -114,13 +114,25 @@ def _prior(codec: Codec, row: SampleRow, frames: Tensor, priors: PriorStore) -> 
     rendered = priors.load(row.clip_id, row.camera, row.frame_indices)
     if rendered is None:
         return None
-    rgb, alpha = (part[None].to(frames.device) for part in rendered)
-    if rgb.shape != frames.shape:
+    rgb, alpha = (part.to(frames.device) for part in rendered)
+    if rgb.shape != frames.shape[1:]:
         raise DataError(
             f"clip {row.clip_id}: its rendered prior is of another shape",
             expected=str(list(frames.shape[1:])),
-            got=str(list(rgb.shape[1:])),
+            got=str(list(rgb.shape)),
             fix="run the render_priors stage again",
         )
-    video = torch.cat([frames[:, :1], rgb[:, 1:].float() / 255], 1)
-    return codec.encode(video)[0], latent_alpha(alpha[0], codec.spatial_stride)
+    return encode_prior(codec, frames[:, :1], rgb[None], alpha)
+
+
+def encode_prior(codec: Codec, first: Tensor, rgb: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents [F, C, h, w] and alpha [F, h, w] of a rendered prior, which starts with the true first frame.
+
+    Args:
+        codec: the tokenizer.
+        first: [1, 1, H, W, 3] in [0, 1].
+        rgb: uint8 [1, T, H, W, 3]; its frame 0 is not used.
+        alpha: uint8 [T, H, W].
+    """
+    video = torch.cat([first, rgb[:, 1:].float() / 255], 1)
+    return codec.encode(video)[0], latent_alpha(alpha, codec.spatial_stride)

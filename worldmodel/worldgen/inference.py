@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodel.errors import DataError
+from worldmodel.errors import DataError, StageError
 from worldmodel.geometry.poses import Float
 from worldmodel.worldgen.codec.base import Codec
 from worldmodel.worldgen.codec.files import load_codec
 from worldmodel.worldgen.conditions import CONDITIONS, Conditions
 from worldmodel.worldgen.denoiser import Denoiser
 from worldmodel.worldgen.ego_motion import ego_motion
-from worldmodel.worldgen.encoding import by_latent_frame
+from worldmodel.worldgen.encoding import by_latent_frame, encode_prior
 from worldmodel.worldgen.generator_files import SamplingConfig, load_sampling
 from worldmodel.worldgen.noise import euler_sigmas, few_step_sigmas
 from worldmodel.worldgen.sampling import euler_solver, few_step_solver, sample_causal, sample_full, sample_noise
@@ -49,6 +49,8 @@ class Generator:
         layout: NDArray[np.uint8],
         *,
         world_from_ego: Float | None = None,
+        prior: NDArray[np.uint8] | None = None,
+        prior_alpha: NDArray[np.uint8] | Float | None = None,
         tags: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> NDArray[np.uint8]:
@@ -58,6 +60,9 @@ class Generator:
             first_frame: uint8 [H, W, 3].
             layout: uint8 [T, H, W, 3], T = 1 + 4k, a frame every 1 / rate_hz seconds; black where nothing is drawn.
             world_from_ego: [T, 4, 4] in metres, the ego's path (x forward, y left), where it is known.
+            prior: uint8 [T, H, W, 3], WorldRec's render at the poses to come, black where alpha is at most 0.5;
+                None = no prior. Its frame 0 is not used: the first frame is given.
+            prior_alpha: [T, H, W], how much of `prior` shows something: uint8 0..255, or float 0..1. Goes with `prior`.
             tags: for instance {"weather": "rain"}.
             seed: of the noise: the same seed gives the same video.
 
@@ -69,6 +74,8 @@ class Generator:
         """
         self._check(first_frame, layout, world_from_ego)
         conditions = self._conditions(first_frame, layout, world_from_ego, self._tokens(tags or {}))
+        if prior is not None or prior_alpha is not None:
+            conditions = self._with_prior(conditions, first_frame, *_checked_prior(layout, prior, prior_alpha))
         latents = self.sample(conditions, ["generate"], seed)
         video: NDArray[np.uint8] = to_pixels(self.codec.decode(latents))[0]
         return video
@@ -149,6 +156,14 @@ class Generator:
             first=first,
         ).to(device)
 
+    def _with_prior(
+        self, conditions: Conditions, first_frame: NDArray[np.uint8], rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]
+    ) -> Conditions:
+        device = conditions.first.device
+        first, rendered, shows = (torch.from_numpy(part).to(device) for part in (first_frame, rgb, alpha))
+        latents, cells = encode_prior(self.codec, first.float()[None, None] / 255, rendered[None], shows)
+        return replace(conditions, prior=latents[None], prior_alpha=cells[None])
+
 
 def load_generator(tokenizer: Path, worldgen: Path, steps: int = DEFAULT_STEPS) -> Generator:
     """The generator in evaluation mode, on the CPU.
@@ -174,7 +189,19 @@ def load_generator(tokenizer: Path, worldgen: Path, steps: int = DEFAULT_STEPS) 
 
 
 def to_pixels(frames: Tensor) -> NDArray[np.uint8]:
-    """uint8 of frames in [0, 1]."""
+    """uint8 of frames in [0, 1].
+
+    Raises:
+        StageError: a value is not finite: NaN would become black without a word.
+    """
+    broken = int((~torch.isfinite(frames)).sum())
+    if broken:
+        raise StageError(
+            "frames hold values that are not numbers",
+            expected="finite values in 0..1",
+            got=f"{broken} of {frames.numel()} values NaN or infinite",
+            fix="train again with a lower learning rate: weights or latents that overflow give such frames",
+        )
     pixels: NDArray[np.uint8] = (frames.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return pixels
 
@@ -183,3 +210,20 @@ def expect(name: str, array: np.ndarray, wanted: str, shape: tuple[int, ...]) ->
     """Raises DataError unless the array is uint8 of this shape."""
     if array.dtype != np.uint8 or array.shape != shape:
         raise DataError(name, expected=wanted, got=f"{array.dtype} {list(array.shape)}")
+
+
+def _checked_prior(
+    layout: NDArray[np.uint8], prior: NDArray[np.uint8] | None, alpha: NDArray[np.uint8] | Float | None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The prior and its alpha in 0..255, as the render_priors stage stores them; raises DataError otherwise."""
+    if prior is None or alpha is None:
+        missing = "prior" if prior is None else "prior_alpha"
+        raise DataError(f"{missing}: missing", expected="prior and prior_alpha together, or neither of them")
+    size = layout.shape[:3]
+    expect("prior", prior, "uint8 [{}, {}, {}, 3], as many frames as the layout".format(*size), layout.shape)
+    if np.issubdtype(alpha.dtype, np.floating):
+        if not ((alpha >= 0) & (alpha <= 1)).all():
+            raise DataError("prior_alpha", expected="0..1 where it is float", got="a value outside")
+        alpha = np.rint(255 * alpha).astype(np.uint8)
+    expect("prior_alpha", alpha, "uint8 or float [{}, {}, {}]".format(*size), size)
+    return prior, alpha.astype(np.uint8, copy=False)

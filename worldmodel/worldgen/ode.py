@@ -39,7 +39,7 @@ def kept_steps(noise: "NoiseConfig", steps: int) -> list[int]:
     Raises:
         ParamsError: a level lies between two steps.
     """
-    places = [(1 - u) * steps for u in noise.few_steps]
+    places = noise.places(steps)
     if any(abs(place - round(place)) > 1e-9 for place in places):
         raise ParamsError(
             f"worldgen_ode_pairs.steps {steps} does not pass through all of few_steps",

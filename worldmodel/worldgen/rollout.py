@@ -9,6 +9,7 @@ from worldmodel.worldgen.generator_files import Sampler
 from worldmodel.worldgen.samples import SampleRow
 
 Role = Literal["generated", "reference"]
+_SAME_LOG = "its source has no held-out log: training reads other frames of this one"
 
 
 class Recipe(NamedTuple):
@@ -39,7 +40,8 @@ class Choice:
 
 def choose(rows: Sequence[SampleRow], config: RolloutConfig) -> Choice:
     """Test samples of each source, first one of every log, then a second of every log, ...; as many training samples of
-    other logs and the same cameras beside them, chosen alike."""
+    other logs and the same cameras beside them, chosen alike. What is left out has its reason: same-log samples do, for
+    they cannot say how a model continues an unseen log."""
     generated: list[SampleRow] = []
     reference: list[SampleRow] = []
     left_out: list[dict[str, str]] = []
@@ -47,13 +49,21 @@ def choose(rows: Sequence[SampleRow], config: RolloutConfig) -> Choice:
         of_source = [row for row in rows if row.source == source]
         wanted = config.cameras.get(source)
         held_out = [row for row in of_source if row.split == "test"]
-        usable = _by_turns([row for row in held_out if wanted is None or row.camera in wanted])
+        refused = {row.sample_id: reason for row in held_out if (reason := _refused(row, wanted))}
+        usable = _by_turns([row for row in held_out if row.sample_id not in refused])
         generated += usable[: config.max_samples]
         reasons = {row.sample_id: f"max_samples is {config.max_samples}" for row in usable[config.max_samples :]}
-        reasons |= {row.sample_id: f"camera {row.camera} is not asked for" for row in held_out if row not in usable}
-        left_out += [{"sample_id": sample_id, "reason": reason} for sample_id, reason in sorted(reasons.items())]
+        for sample_id, reason in sorted({**refused, **reasons}.items()):
+            left_out.append({"sample_id": sample_id, "source": source, "reason": reason})
         reference += _others(of_source, usable[: config.max_samples])
     return Choice(generated, reference, left_out)
+
+
+def _refused(row: SampleRow, cameras: Sequence[str] | None) -> str:
+    """Why a held-out sample is not generated, whatever their number; empty if it can be."""
+    if cameras is not None and row.camera not in cameras:
+        return f"camera {row.camera} is not asked for"
+    return _SAME_LOG if row.same_log else ""
 
 
 def _others(rows: Sequence[SampleRow], generated: Sequence[SampleRow]) -> list[SampleRow]:

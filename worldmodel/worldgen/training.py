@@ -72,9 +72,9 @@ def few_step_validation(module: GenerativeModule) -> dict[str, float]:
     """Validation samples rolled out in few steps by the average, against the true latents; empty without any.
 
     Returns:
-        `val_mse`: mean squared error of the latents, which have unit variance. `val_motion` and `val_spread`: mean
-        absolute change from latent frame to latent frame, and standard deviation, as shares of the truth's. Motion that
-        dies or colours that saturate show there first.
+        `val_mse`: mean squared error of the latents, whose channels have variance 1 on average. `val_motion` and
+        `val_spread`: mean absolute change from latent frame to latent frame, and standard deviation, as shares of the
+        truth's. Motion that dies or colours that saturate show there first.
     """
     found = validation_batch(module.setting.store, module.settings)
     if found is None:

@@ -110,13 +110,16 @@ def test_what_was_left_out_is_listed_with_its_reason(six, root):
         {"method": "ode", "reason": "no weights"},
         {"sample_id": "a.left.000", "reason": "max_samples is 2"},
         {"sample_id": "b.left.000", "reason": "max_samples is 2"},
+        {"sample_id": "c.left.000", "source": "street", "reason": "one log"},
     ]
     edit_index(root, lambda index: index.update(left_out=left_out))
     found = measure_generation(open_rollouts(root, six.prepare), FOUR, STATISTICS, toy_network())
     assert [(n.what, n.reason) for n in found.not_applicable] == [
         ("method ode", "no weights"),
         ("videos from 2 held-out clips", "max_samples is 2"),
+        ("videos from 1 held-out clip of street", "one log"),
     ]
+    assert (found.not_applicable[-1].stage, found.not_applicable[-1].source) == ("rollout", "street")
 
 
 def test_progress_ends_at_its_total(rollouts):

@@ -1,10 +1,21 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from evaluation.config import GenerationConfig
+from evaluation.generation.measure import measure_generation
 from evaluation.generation.rollouts import methods_of, read_rollouts, videos_of
-from tests.evaluation.generation.toy import edit_index, open_rollouts
+from evaluation.report import Statistics
+from tests.evaluation.generation.toy import edit_index, open_rollouts, toy_network, write_rollouts
+from worldmodel.data.shards import ClipStore
 from worldmodel.errors import DataError
+from worldmodel.worldgen.config import RolloutConfig
+from worldmodel.worldgen.rollout import choose
+from worldmodel.worldgen.samples import choose_samples
+from worldmodel.worldgen.tokenizer_config import TrainTokenizerConfig
 
 
 def test_true_and_made_frames_are_those_of_the_samples_camera(rollouts):
@@ -75,3 +86,29 @@ def test_a_missing_damaged_or_short_video_is_named(rollouts):
     path.unlink()
     with pytest.raises(DataError, match=path.name):
         rollouts.made("dmd", sample)
+
+
+def test_a_source_of_one_log_beside_others_is_left_out_of_the_videos_and_said_so(write_measured, tmp_path):
+    """From the manifest's rows through both choices to the measurement, which refused the whole rollout once."""
+    of_one = {"log": "only", "source": "street", "split": "train", "same_log": True}
+    prepare = write_measured(tmp_path, {"log": "t"}, {"log": "r", "split": "train"}, of_one).prepare
+    store, root = ClipStore(prepare), write_rollouts(tmp_path / "rollout", prepare)
+    rows = [store.row(clip_id) for clip_id in store.clip_ids()]
+    for row in rows:  # the small clips have no layout, and the writer holds frames of every training clip out
+        row.update(has_layout=True, heldout_frames=row["heldout_frames"] if row["source"] == "street" else [])
+    chosen = choose_samples(rows, TrainTokenizerConfig(frames=5))
+    choice = choose(chosen.samples, RolloutConfig(cameras={"synthetic": ("left",), "street": ("left",)}))
+    assert {row.source for row in chosen.samples} == {"street", "synthetic"} and len(choice.generated) == 1
+    made = {row.clip_id: asdict(row) for row in [*choice.generated, *choice.reference]}
+
+    def as_chosen(index):
+        index["samples"] = [sample for sample in index["samples"] if sample["clip_id"] in made]
+        index["left_out"] = json.loads(json.dumps(choice.left_out))
+
+    edit_index(root, as_chosen)
+    rollouts = open_rollouts(root, prepare)
+    statistics = Statistics(resamples=10, seed=0)
+    found = measure_generation(rollouts, GenerationConfig(min_logs=4), statistics, toy_network())
+    assert [(group.source, group.same_log) for group in found.groups] == [("synthetic", False)]
+    said = {item.what: item.reason for item in found.not_applicable if item.source == "street"}
+    assert "no held-out log" in said["videos from 1 held-out clip of street"]

@@ -166,7 +166,7 @@ def test_a_rollout_holds_every_video_of_every_method(finished: Path) -> None:
         "repeat_last_frame", "bidirectional", "bidirectional_causal", "teacher_forcing", "teacher_forcing_4step", "ode",
         "dmd",
     ]  # fmt: skip
-    assert [method["steps"] for method in index["methods"]] == [0, 2, 2, 2, 4, 4, 4]
+    assert [method["steps"] for method in index["methods"]] == [None, 2, 2, 2, 4, 4, 4]
     weights = (finished / "artifacts/worldgen_dmd/model.safetensors").read_bytes()
     assert index["methods"][-1]["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert (index["frames"], index["rate_hz"]) == (9, 10.0)
@@ -215,6 +215,24 @@ def test_without_a_tokenizer_no_stage_is_applicable_and_each_says_why(workspace:
         out = run(workspace, name)
         assert set(contents(out)) == {"not_applicable.json", "manifest.json"}
         assert json.loads((out / "not_applicable.json").read_text())["reason"].endswith("no clip has a layout")
+
+
+def test_a_rollout_says_which_held_out_clips_are_missing_in_it_and_why(workspace: Path) -> None:
+    """One that became no sample, and one whose log trains as well; without another there is nothing to roll out."""
+    path = workspace / "artifacts/train_tokenizer/index.json"
+    index = json.loads(path.read_text())
+    first = next(sample for sample in index["samples"] if sample["split"] == "test")
+    index["samples"] = [s for s in index["samples"] if s["split"] != "test" or s["clip_id"] != first["clip_id"]]
+    for sample in index["samples"]:
+        sample["same_log"] = sample["split"] == "test"
+    index["left_out"] = [{"clip_id": first["clip_id"], "camera": None, "reason": "it has 3 frames"}]
+    path.write_text(json.dumps(index))
+    out = run(workspace, "rollout")
+    reason = json.loads((out / "not_applicable.json").read_text())["reason"]
+    assert reason == (
+        "no held-out sample can be generated; synthetic: it has 3 frames; synthetic: its source has no held-out log: "
+        "training reads other frames of this one"
+    )
 
 
 def test_a_method_without_weights_is_left_out_of_the_rollout_by_name(workspace: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from worldmodel.data.adapters.dgp import DgpSource
+from worldmodel.data.atomic import aside_of
 from worldmodel.data.config import PrepareConfig
 from worldmodel.data.prepare import Watch, prepare
 from worldmodel.data.schema import Clip
@@ -240,7 +241,7 @@ def test_a_full_disk_is_a_clear_error_that_leaves_nothing_half_written(
 ) -> None:
     source = street(write_scenes(3))
     (tmp_path / "out/shards").mkdir(parents=True)
-    (tmp_path / "out/shards/shard-00000.tar.part").symlink_to("/dev/full")
+    aside_of(tmp_path / "out/shards/shard-00000.tar").symlink_to("/dev/full")
     with pytest.raises(WorkspaceError, match=r"the disk is full: .*shard-00000\.tar"):
         run(source)
     assert contents(tmp_path / "out") == {}
@@ -279,8 +280,15 @@ def test_ids_used_twice_are_refused(run: Run, make_clip: Callable[..., Clip]) ->
         run(HandSource(a, a))
     with pytest.raises(DataError, match="clip ids are used twice"):
         run(HandSource(a, replace(b, clip_id=a.clip_id)))
+
+
+def test_a_log_with_an_unusable_name_is_quarantined(run: Run, make_clip: Callable[..., Clip]) -> None:
+    a, b = logs_of(make_clip, "a", "b")
+    source = HandSource(a, replace(b, log_id="up/down"))
+    (log,) = json.loads((run(source) / "not_included.json").read_text())["logs"]
+    assert log["log_id"] == "up/down" and "log id up/down is not a usable name" in log["reason"]
     with pytest.raises(DataError, match=r"log id up/down is not a usable name"):
-        run(HandSource(replace(a, log_id="up/down")))
+        run(source, out="none", on_broken_log="fail")
 
 
 def test_a_clip_that_breaks_the_schema_quarantines_its_log(run: Run, make_clip: Callable[..., Clip]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldmodel.data.atomic import aside_of
 from worldmodel.data.schema import Clip
 from worldmodel.data.shards import ClipStore, pack_clip, write_shard
 from worldmodel.errors import DataError, WorkspaceError
@@ -191,7 +192,7 @@ def test_a_missing_shard_and_a_missing_manifest_are_named(make_clip: MakeClip, w
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, make_clip: MakeClip) -> None:
     shard = tmp_path / "shard.tar"
-    shard.with_name("shard.tar.part").symlink_to("/dev/full")
+    aside_of(shard).symlink_to("/dev/full")
     with pytest.raises(WorkspaceError, match=r"the disk is full: .*shard\.tar"):
         write_shard(shard, [pack_clip(make_clip()).data])
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 """Which samples are rolled out, and which they are compared with."""
 
+from dataclasses import replace
+
 from tests.worldmodel.worldgen.toy_latents import toy_row
 from worldmodel.worldgen.config import RolloutConfig
 from worldmodel.worldgen.rollout import choose
@@ -30,7 +32,16 @@ def test_references_are_as_many_training_samples_of_other_logs_and_the_same_came
 
 
 def test_each_source_has_its_own_limit_and_a_log_is_never_its_own_reference() -> None:
-    same_log = [toy_row(0, "one", split="test"), toy_row(0, "one", start=4)]
-    found = choose([*TRAIN, *TEST, *same_log], RolloutConfig(max_samples=2))
+    alone = [toy_row(0, "one", split="test"), toy_row(0, "one", start=4)]
+    found = choose([*TRAIN, *TEST, *alone], RolloutConfig(max_samples=2))
     assert [row.source for row in found.generated] == ["one", "toy", "toy"]
     assert {row.source for row in found.reference} == {"toy"}
+
+
+def test_a_same_log_sample_is_left_out_with_the_reason_and_other_sources_go_on() -> None:
+    same_log = replace(toy_row(0, "one", split="test"), same_log=True)
+    found = choose([*TRAIN, *TEST, same_log], RolloutConfig(max_samples=6))
+    assert {row.source for row in [*found.generated, *found.reference]} == {"toy"}
+    (item,) = found.left_out
+    assert (item["sample_id"], item["source"]) == (same_log.sample_id, "one") and "no held-out log" in item["reason"]
+    assert choose([same_log], RolloutConfig()).generated == []

@@ -41,27 +41,34 @@ class MulticamSource(RecordedFolder):
 
     def read_log(self, log_id: str) -> list[Clip]:
         """The clips of one scene. Raises DataError naming the file."""
-        cameras = self._cameras(VIDEOS)
+        licence, cameras = self.licence, self._cameras(VIDEOS)
         for camera in cameras:
             check_name(f"{self.name}/{VIDEOS}: camera folder", camera, MAX_CAMERA_LENGTH)
-        files = self._files(self._clips()[log_id], cameras)
+        files = self._files(self._only(log_id), cameras)
         frames = read_scene(files, self.size, self.thinning)
         windows = self.windows(len(frames.rgb))
-        return [self._clip(log_id, k, cameras, frames, window) for k, window in enumerate(windows)]
+        return [self._clip(log_id, licence, k, cameras, frames, window) for k, window in enumerate(windows)]
 
     def _cameras(self, kind: str) -> tuple[str, ...]:
         return tuple(sorted({path.parent.name for path in (self.root / kind).glob("*/*.mp4")}))
 
-    def _clips(self) -> dict[str, str]:
-        """Log ids and what file names of that scene begin with."""
-        found: dict[str, str] = {}
+    def _only(self, log_id: str) -> str:
+        """What file names of a scene begin with."""
+        clips = self._clips()[log_id]
+        if len(clips) > 1:
+            got = " and ".join(clips)
+            raise DataError(f"{self.name}: two scenes are named {log_id}", got=got, fix="rename one of them")
+        return clips[0]
+
+    def _clips(self) -> dict[str, list[str]]:
+        """Log ids and what file names of that scene begin with; of two scenes of one id, both."""
+        found: dict[str, list[str]] = {}
         for path in sorted((self.root / VIDEOS).glob("*/*.mp4"), key=lambda path: path.name):
             clip = _split_name(path.name)[0]
             scene = _UUID.search(clip)
             log_id = f"{self.name}-{scene.group() if scene else clip}"
-            if found.setdefault(log_id, clip) != clip:
-                got = f"{found[log_id]} and {clip}"
-                raise DataError(f"{self.name}: two scenes are named {log_id}", got=got, fix="rename one of them")
+            if clip not in found.setdefault(log_id, []):
+                found[log_id].append(clip)
         if not found:
             expected = f"{VIDEOS}/<camera>/<clip>_<k>.mp4"
             raise DataError(f"{self.name}: no video in this folder", expected=expected)
@@ -92,13 +99,19 @@ class MulticamSource(RecordedFolder):
         )
 
     def _clip(
-        self, log_id: str, index: int, cameras: tuple[str, ...], frames: SceneFrames, window: NDArray[np.int64]
+        self,
+        log_id: str,
+        licence: str,
+        index: int,
+        cameras: tuple[str, ...],
+        frames: SceneFrames,
+        window: NDArray[np.int64],
     ) -> Clip:
         return Clip(
             clip_id=f"{log_id}-{index:03d}",
             log_id=log_id,
             source=self.name,
-            licence=self.licence,
+            licence=licence,
             cameras=cameras,
             rate_hz=frames.rate_hz,
             times_s=np.arange(len(window)) / frames.rate_hz,

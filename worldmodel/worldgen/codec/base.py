@@ -1,8 +1,9 @@
 """What every codec offers.
 
 Frames are [B, T, H, W, 3] in [0, 1] with T = 1 + 4k; latents are [B, F, C, h, w] with F = 1 + k. Latent frame 0 holds
-frame 0 alone, latent frame f the frames 4f - 3 to 4f. On the training split latents have mean 0 and deviation 1 in each
-channel, for the first latent frame and for the others apart: they hold one frame and four.
+frame 0 alone, latent frame f the frames 4f - 3 to 4f. On the training split latents have mean 0 in each channel and
+variance 1 on average over the channels, for the first latent frame and for the others apart: they hold one frame and
+four. Whether every channel has variance 1 is the codec's choice (`LinearConfig.whitening`).
 """
 
 from dataclasses import dataclass

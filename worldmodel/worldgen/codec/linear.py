@@ -123,6 +123,10 @@ class LinearFit:
         bases = [moments.components(channels, self.config.whitening) for moments in (self._first, self._group)]
         return LinearCodec(self.config, *bases)
 
+    def deviations(self, codec: LinearCodec) -> tuple[Tensor, Tensor]:
+        """[C], standard deviations of the latents of what was added: of one frame, and of four frames."""
+        return self._first.deviations(codec.first), self._group.deviations(codec.group)
+
 
 class _Moments:
     def __init__(self, size: int) -> None:
@@ -136,11 +140,19 @@ class _Moments:
         self.total += rows.sum(0)
         self.products += rows.T @ rows
 
+    def covariance(self) -> Tensor:
+        mean = self.total / self.count
+        return self.products / self.count - torch.outer(mean, mean)
+
+    def deviations(self, basis: Basis) -> Tensor:
+        axes = basis.axes.double()
+        return (axes * (self.covariance() @ axes)).sum(0).clamp(min=0).sqrt() / basis.scale
+
     def components(self, channels: int, whitening: float) -> Basis:
         if self.count == 0:
             raise DataError("the tokenizer has nothing to be fitted on", expected="a sample of the train split")
         mean = self.total / self.count
-        variances, axes = torch.linalg.eigh(self.products / self.count - torch.outer(mean, mean))
+        variances, axes = torch.linalg.eigh(self.covariance())
         axes, variances = axes.flip(1)[:, :channels], variances.flip(0)[:channels]
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
         axes = torch.where(largest < 0, -axes, axes)

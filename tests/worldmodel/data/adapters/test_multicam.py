@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,13 +176,25 @@ def test_camera_folders_must_be_usable_names(rig: Rig) -> None:
         read(rig.root)
 
 
-def test_a_folder_without_videos_and_two_scenes_of_one_name_are_refused(rig: Rig) -> None:
+def test_a_folder_without_videos_is_refused(rig: Rig) -> None:
     with pytest.raises(DataError, match="rig: no video in this folder"):
         source(rig.root).log_ids()
+
+
+def test_two_scenes_of_one_name_are_one_broken_log_beside_the_others(rig: Rig) -> None:
     rig.write()
-    shutil.copy(rig.video(0, 0), rig.video(0, 0).with_name(f"copy_{UUID}_0.mp4"))
-    with pytest.raises(DataError, match="two scenes are named"):
-        source(rig.root).log_ids()
+    for name in (f"copy_{UUID}_0.mp4", "noon.mp4"):
+        shutil.copy(rig.video(0, 0), rig.video(0, 0).with_name(name))
+    assert sorted(source(rig.root).log_ids()) == [f"rig-{UUID}", "rig-noon"]
+    with pytest.raises(DataError, match=f"two scenes are named rig-{UUID}(.|\n)*av_{UUID} and copy_{UUID}"):
+        read(rig.root)
+
+
+def test_a_folder_without_a_licence_is_refused_before_anything_is_decoded(rig: Rig) -> None:
+    rig.write()
+    rig.video(0, 0).write_bytes(b"no video")
+    with pytest.raises(DataError, match="no file LICENSE"):
+        replace(source(rig.root), stated_licence=None).read_log(f"rig-{UUID}")
 
 
 def test_two_recorded_cameras_are_in_step_and_lose_their_corrupt_frame(tmp_path: Path) -> None:

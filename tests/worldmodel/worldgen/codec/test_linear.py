@@ -16,11 +16,26 @@ def noise(seed: int, clips: int = 3, frames: int = 9, height: int = 8, width: in
     return torch.rand(clips, frames, height, width, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def fitted(videos: Tensor, channels: int, stride: int = 4) -> LinearCodec:
-    fit = LinearFit(LinearConfig(channels=channels, spatial_stride=stride))
+def fit_of(videos: Tensor, channels: int, stride: int = 4, whitening: float = 0.5) -> LinearFit:
+    fit = LinearFit(LinearConfig(channels=channels, spatial_stride=stride, whitening=whitening))
     for video in videos:
         fit.add(video[None])
-    return fit.finish()
+    return fit
+
+
+def fitted(videos: Tensor, channels: int, stride: int = 4, whitening: float = 0.5) -> LinearCodec:
+    return fit_of(videos, channels, stride, whitening).finish()
+
+
+def faint_detail(clips: int = 8) -> Tensor:
+    """Videos whose coarse parts vary most, as pictures do."""
+    coarse = noise(7, clips, height=2, width=3).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return 0.8 * coarse + 0.2 * noise(8, clips)
+
+
+def channel_variances(z: Tensor) -> list[Tensor]:
+    """[C] of the first latent frame and of the others."""
+    return [kind.permute(2, 0, 1, 3, 4).flatten(1).var(1, correction=0) for kind in (z[:, :1], z[:, 1:])]
 
 
 def test_the_edge_filter_is_orthonormal_and_keeps_even_grey() -> None:
@@ -53,20 +68,56 @@ def test_axes_are_orthonormal_ordered_and_their_largest_entry_is_positive() -> N
         assert bool((basis.axes.gather(0, basis.axes.abs().argmax(0, keepdim=True)) > 0).all())
 
 
-def test_latents_of_the_training_videos_have_mean_0_and_deviation_1_for_each_kind() -> None:
-    videos = noise(3, clips=8)
-    z = fitted(videos, channels=6).encode(videos)
+@pytest.mark.parametrize("whitening", [0.0, 0.5, 1.0])
+def test_latents_of_the_training_videos_have_mean_0_and_variance_1_on_average_for_each_kind(whitening: float) -> None:
+    videos = faint_detail()
+    z = fitted(videos, 6, whitening=whitening).encode(videos)
     for kind in (z[:, :1], z[:, 1:]):
-        values = kind.permute(2, 0, 1, 3, 4).flatten(1)
-        assert values.mean(1).abs().max() < 1e-3
-        assert (values.std(1, correction=0) - 1).abs().max() < 1e-3
+        assert kind.mean((0, 1, 3, 4)).abs().max() < 1e-3
+    for variances in channel_variances(z):
+        assert variances.mean().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_full_whitening_gives_every_channel_the_same_variance() -> None:
+    videos = faint_detail()
+    for variances in channel_variances(fitted(videos, 6, whitening=1).encode(videos)):
+        assert (variances - 1).abs().max() < 2e-3
+
+
+def test_without_whitening_detail_stays_as_faint_as_it_is_in_the_pictures() -> None:
+    videos = faint_detail()
+    white = fitted(videos, 6, whitening=1)
+    natural = (white.first.scale, white.group.scale)
+    plain = fitted(videos, 6, whitening=0)
+    for variances, deviations, basis in zip(
+        channel_variances(plain.encode(videos)), natural, (plain.first, plain.group), strict=True
+    ):
+        shares = variances.sqrt() / variances[0].sqrt()
+        assert shares[-1] < 0.8
+        assert torch.allclose(shares, deviations / deviations[0], atol=1e-3)
+        assert torch.allclose(basis.scale, basis.scale[:1].expand(6))
+
+
+def test_what_is_decoded_does_not_depend_on_whitening() -> None:
+    videos = faint_detail()
+    decoded = [(codec := fitted(videos, 6, whitening=w)).decode(codec.encode(videos)) for w in (0.0, 0.5, 1.0)]
+    assert torch.allclose(decoded[0], decoded[1], atol=1e-5) and torch.allclose(decoded[0], decoded[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("whitening", [0.0, 0.5, 1.0])
+def test_the_fit_knows_the_deviations_of_its_latents(whitening: float) -> None:
+    videos = faint_detail()
+    fit = fit_of(videos, 6, whitening=whitening)
+    codec = fit.finish()
+    for told, variances in zip(fit.deviations(codec), channel_variances(codec.encode(videos)), strict=True):
+        assert told.tolist() == pytest.approx(variances.sqrt().tolist(), rel=2e-3)
 
 
 def test_grey_steps_become_one_channel_by_hand() -> None:
     """Frames of one grey level each: the first component is the mean of a patch, and the only one that varies."""
     levels = torch.tensor([0.0, 0.25, 0.75, 1.0])
     videos = levels[:, None, None, None, None].expand(4, 5, 2, 2, 3)
-    codec = fitted(videos, channels=2, stride=2)
+    codec = fitted(videos, channels=1, stride=2)
     assert torch.allclose(codec.first.axes[:, 0], torch.full((12,), 1 / math.sqrt(12)), atol=1e-5)
     # a pixel is -1, -0.5, 0.5 or 1: variance 0.625, twelve times in one frame's patch and 48 times in four frames'
     assert codec.first.scale[0].item() == pytest.approx(math.sqrt(12 * 0.625), rel=1e-5)
