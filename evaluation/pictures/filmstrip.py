@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.generation_report import STUDENT
 from evaluation.pictures.films import Film, Track
 from evaluation.pictures.strips import GAP_PX, strip, strip_width
-from evaluation.pictures.style import FAINT, MODEL_COLOUR, Lettering, Pixels, new_figure, save_png, write
+from evaluation.pictures.style import FAINT, MODEL_COLOUR, Lettering, Pixels, new_figure, save_png, shortened, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,8 @@ def shown_frames(frames: int) -> list[int]:
 
 def _draw_head(figure: "Figure", top: int, film: Film, times_s: list[float], wide: int) -> None:
     write(figure, (MARGIN_PX, top + 12), film.rank, Lettering(14, weight="bold"))
-    write(figure, (MARGIN_PX, top + 27), film.sample.sample_id, Lettering(11, FAINT))
+    small = Lettering(11, FAINT)
+    write(figure, (MARGIN_PX, top + 27), shortened(film.sample.sample_id, LABEL_PX - 12, small), small)
     for column, time_s in enumerate(times_s):
         x = MARGIN_PX + LABEL_PX + column * (wide + GAP_PX)
         text = "given frame" if column == 0 else f"{time_s:.1f} s"

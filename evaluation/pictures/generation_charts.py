@@ -109,5 +109,7 @@ def _place(group: GenerationGroup) -> str:
 
 
 def _caption(group: GenerationGroup) -> str:
-    text = f"{_place(group)}: {group.n_clips} clips of {group.n_logs} logs, bars are 95 % intervals over logs"
+    logs = "1 log" if group.n_logs == 1 else f"{group.n_logs} logs"
+    barred = any(metric.ci95 is not None for method in group.methods for metric in method.metrics)
+    text = f"{_place(group)}: {group.n_clips} clips of {logs}" + (", bars are 95 % intervals over logs" * barred)
     return text if group.no_distances is None else f"{text}; no distance: {group.no_distances}"

@@ -16,7 +16,16 @@ from evaluation.generation_report import REPEAT, STUDENT
 from evaluation.pictures.films import Film
 from evaluation.pictures.preview import LARGEST_BYTES, animation
 from evaluation.pictures.strips import GAP_PX, strip, strip_width
-from evaluation.pictures.style import FAINT, MODEL_COLOUR, Lettering, Pixels, figure_pixels, new_figure, write
+from evaluation.pictures.style import (
+    FAINT,
+    MODEL_COLOUR,
+    Lettering,
+    Pixels,
+    figure_pixels,
+    new_figure,
+    shortened,
+    write,
+)
 from worldmodel.data.atomic import atomic_file
 
 _CAPTION_PX, _EDGE_PX, _TIME_PX = 24, 6, 100
@@ -75,11 +84,13 @@ def _captions(films: Sequence[Film], wide: int, block: int) -> Pixels:
     height = block * len(films)
     with new_figure(width + width % 2, height + height % 2) as figure:
         for i, film in enumerate(films):
-            said = f"{film.sample.sample_id}, {film.rank}"
-            write(figure, (_EDGE_PX, i * block + 18), said, Lettering(13, weight="bold"))
+            head = Lettering(13, weight="bold")
+            said = shortened(f"{film.rank}: {film.sample.sample_id}", width - _TIME_PX - 2 * _EDGE_PX, head)
+            write(figure, (_EDGE_PX, i * block + 18), said, head)
             for k, track in enumerate(film.tracks):
                 look = Lettering(12, MODEL_COLOUR, "bold") if track.name == STUDENT else Lettering(12)
-                write(figure, (_EDGE_PX + k * (wide + GAP_PX), i * block + _CAPTION_PX + 17), track.label, look)
+                at = (_EDGE_PX + k * (wide + GAP_PX), i * block + _CAPTION_PX + 17)
+                write(figure, at, shortened(track.label, wide, look), look)
         return figure_pixels(figure)
 
 

@@ -83,6 +83,15 @@ def write(figure: "Figure", at_px: tuple[int, int], text: str, look: Lettering) 
     figure.text(x, y, text, fontsize=size_pt, color=look.colour, fontweight=look.weight, ha=look.align, va="baseline")
 
 
+def shortened(text: str, room_px: int, look: Lettering) -> str:
+    """The text with its middle left out where it would not fit: ids differ at both ends."""
+    room = max(8, int(room_px / (0.6 * look.size_px)))
+    if len(text) <= room:
+        return text
+    head = room // 3
+    return f"{text[:head]}…{text[len(text) - (room - 1 - head) :]}"
+
+
 def titled(axes: "Axes", title: str, x: str, y: str) -> None:
     """Title at the left, axis labels, and no tick marks."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
