@@ -49,7 +49,7 @@ def _table(title: str, first: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, width=80)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, width=80, show_edge=False)
     table.add_column(first, overflow="fold")
     for name in _COLUMNS.values():
         table.add_column(name, justify="right", no_wrap=True)
