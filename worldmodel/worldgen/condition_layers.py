@@ -73,14 +73,15 @@ class TagTokens(nn.Module):
 
 
 def prior_channels(conditions: Conditions, starts: bool) -> Tensor:
-    """The known picture and where it is known: [B, F, C + 2, h, w].
+    """The known picture, where it is known, and the given frame: [B, F, 2 C + 2, h, w].
 
     Args:
         conditions: of some latent frames.
         starts: whether the first of them is the clip's first: it is given, whether there is a prior or not.
 
     Returns:
-        C channels of prior * alpha (the given latent in the first frame), alpha (1 there), and a flag for that frame.
+        C channels of prior * alpha (the given latent in the first frame), alpha (1 there), a flag for that frame, and
+        the given latent again in every frame: what to go on from where there is no prior.
     """
     keep = kept(conditions, "prior")[:, None, None, None]
     alpha = torch.where(keep, conditions.prior_alpha, 0.0)[:, :, None]
@@ -90,4 +91,5 @@ def prior_channels(conditions: Conditions, starts: bool) -> Tensor:
         one = torch.ones_like(alpha[:, :1])
         picture = torch.cat([conditions.first[:, None], picture[:, 1:]], dim=1)
         alpha, flag = torch.cat([one, alpha[:, 1:]], dim=1), torch.cat([one, flag[:, 1:]], dim=1)
-    return torch.cat([picture, alpha, flag], dim=2)
+    given = conditions.first[:, None].expand(-1, picture.shape[1], -1, -1, -1)
+    return torch.cat([picture, alpha, flag, given], dim=2)

@@ -43,7 +43,7 @@ class Denoiser(nn.Module):
             patch_size=(1, config.patch, config.patch),
             num_attention_heads=config.heads,
             attention_head_dim=config.width // config.heads,
-            in_channels=2 * channels + 2 + config.layout_channels,
+            in_channels=3 * channels + 2 + config.layout_channels,
             out_channels=channels,
             text_dim=config.text_width,
             freq_dim=config.frequencies,

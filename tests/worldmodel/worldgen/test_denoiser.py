@@ -118,7 +118,7 @@ def test_in_full_mode_it_is_the_published_network() -> None:
         patch_size=(1, 2, 2),
         num_attention_heads=config.heads,
         attention_head_dim=config.width // config.heads,
-        in_channels=2 * LATENTS.channels + 2 + config.layout_channels,
+        in_channels=3 * LATENTS.channels + 2 + config.layout_channels,
         out_channels=LATENTS.channels,
         text_dim=config.text_width,
         freq_dim=config.frequencies,
@@ -152,12 +152,13 @@ def test_the_given_frame_takes_the_place_of_the_prior_in_the_first_latent_frame_
     given = given.select([0])
     channels = prior_channels(given, starts=True)[0]
     torch.testing.assert_close(channels[0, :3], given.first[0])
-    assert channels[0, 3:].min() == 1
+    assert channels[0, 3:5].min() == 1
     torch.testing.assert_close(channels[1, :3], given.prior[0, 1] * given.prior_alpha[0, 1])
     torch.testing.assert_close(channels[1:, 3], given.prior_alpha[0, 1:])
     assert not channels[1:, 4].any()
     later = prior_channels(given.without("prior"), starts=False)[0]
-    assert not later.any()
+    assert not later[:, :5].any()
+    torch.testing.assert_close(later[:, 5:], given.first.expand(3, -1, -1, -1))
 
 
 def test_ego_numbers_are_compressed_and_seen_at_six_scales() -> None:
