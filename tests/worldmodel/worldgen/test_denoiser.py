@@ -259,7 +259,7 @@ def test_a_clip_without_tags_and_of_any_batch_will_do() -> None:
     assert torch.isfinite(model(x, torch.zeros(1, 2), given, "causal")).all()
 
 
-def test_the_paper_size_has_the_published_weights_and_34_more_input_channels() -> None:
+def test_the_paper_size_has_the_published_weights_and_50_more_input_channels() -> None:
     config = DenoiserConfig(
         width=1536,
         heads=12,
@@ -285,7 +285,7 @@ def test_the_paper_size_has_the_published_weights_and_34_more_input_channels() -
         )
         sigma = torch.empty(batch, frames)
     of_wan = sum(weight.numel() for weight in model.transformer.parameters())
-    assert of_wan == 1_418_996_800 + 34 * 1536 * 2 * 2
+    assert of_wan == 1_418_996_800 + 50 * 1536 * 2 * 2
     of_ours = sum(weight.numel() for part in (model.layout, model.ego, model.tags) for weight in part.parameters())
     assert of_ours == (3 * 4 * 8 * 8 * 16 + 16) + (66 * 1536 + 1536 + 1536 * 1536 + 1536) + 10 * 4096
     assert model(x, sigma, given, "full").shape == x.shape
