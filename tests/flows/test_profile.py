@@ -40,7 +40,7 @@ def test_the_profiles_of_the_repository_contradict_nothing(name: str) -> None:
             {SYNTHETIC: SYNTHETIC.replace("rate_hz: 10.0", "rate_hz: 20.0")},
             ("prepare.synthetic.frames 20 must be 33", "train_tokenizer.frames 17"),
         ),
-        ({"max_frames: 20": "max_frames: 16"}, ("render_priors.max_frames 16 must be 17", "train_tokenizer.frames 17")),
+        ({"fade: false": "max_frames: 16"}, ("render_priors.max_frames 16 must be 17", "train_tokenizer.frames 17")),
         (
             {"  pairs: 128\n  steps: 24": "  pairs: 128\n  steps: 10"},
             ("worldgen_ode_pairs.steps 10", "worldgen_bidirectional.noise.few_steps", "2.5"),
