@@ -22,12 +22,14 @@ weights: $(VENV)/ready
 	@$(BIN)/worldmodel metrics fetch-weights --quiet
 
 # torch stands apart: its hash differs between the CPU and the CUDA wheel, so it is locked by version.
-$(VENV)/ready: requirements/lock.txt requirements/torch.txt pyproject.toml
+$(VENV)/ready: requirements/lock.txt requirements/torch.txt requirements/oracles.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: make setup PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade \
+	  --target $(VENV)/oracles -r requirements/oracles.txt
 	$(BIN)/python -m pip check
 	@touch $@
 

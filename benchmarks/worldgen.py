@@ -201,7 +201,7 @@ def sampling(profile: Profile, spec: LatentSpec, frames: int, rounds: int) -> tu
 def features(profile: Profile, frames: int, rounds: int) -> Figures:
     """Milliseconds of I3D's features of one clip by kind of convolution; nothing without the weights."""
     from evaluation.extractors.i3d import I3D
-    from evaluation.extractors.preprocess import squash224
+    from evaluation.extractors.preprocess import for_i3d
     from evaluation.extractors.weights import I3D_K400, load_tensors
 
     try:
@@ -209,7 +209,7 @@ def features(profile: Profile, frames: int, rounds: int) -> Figures:
     except MissingDependencyError:
         return {}
     size = (frames, profile.prepare.height, profile.prepare.width, 3)
-    video = squash224(np.random.default_rng(0).integers(0, 256, size, np.uint8))
+    video = for_i3d(np.random.default_rng(0).integers(0, 256, size, np.uint8), "squash224")
 
     def plain() -> Tensor:
         with patch("torch.backends.mkldnn.is_available", return_value=False):

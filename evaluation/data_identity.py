@@ -1,35 +1,67 @@
 """Which data a report is about and how they were measured: digests and facts that tell comparable reports apart."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from evaluation.base import fingerprint
+from evaluation.extractors.identity import ExtractorIdentity
 from evaluation.generation.measure import Generation
 from evaluation.metrics.catalogue import METRICS_VERSION
+from evaluation.protocols import Preset
 from evaluation.renders import RenderIndex
-from evaluation.report import Protocol, SourceFacts, SourceProtocol
+from evaluation.report import ClipFacts, Protocol, SourceFacts, SourceProtocol
 from worldmodel.data.manifest import SPLITS, ClipRow
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import read_sources
+from worldmodel.errors import DataError
 
 
-def protocol_of(store: ClipStore, index: RenderIndex | None, generation: Generation | None) -> Protocol:
-    """What must be equal before the numbers may be compared."""
+def protocol_of(
+    preset: Preset,
+    store: ClipStore,
+    index: RenderIndex | None,
+    generation: Generation | None,
+    extractors: Iterable[ExtractorIdentity],
+) -> Protocol:
+    """What must be equal before the numbers may be compared; `extractors` are those that were opened."""
     rows: dict[str, list[ClipRow]] = {}
     for entry in index.clips if index else ():
         rows.setdefault(entry.source, []).append(store.row(entry.clip_id))
+    cameras = {source: {camera for row in found for camera in row["cameras"]} for source, found in rows.items()}
+    known = {extractor.id: extractor for extractor in extractors}
     return Protocol(
-        context_stride=index.protocol.context_stride if index else None,
+        preset=preset,
+        context_stride=index.protocol.context_stride if index and index.clips else None,
         metrics_version=METRICS_VERSION,
         sources={
             source: SourceProtocol(
-                cameras=tuple(sorted({camera for row in of_source for camera in row["cameras"]})),
+                cameras=tuple(sorted(cameras[source] & set(preset.cameras or cameras[source]))),
                 n_frames=tuple(sorted({row["n_frames"] for row in of_source})),
                 resolutions=tuple(sorted({f"{row['height']}x{row['width']}" for row in of_source})),
             )
             for source, of_source in rows.items()
         },
+        extractors=tuple(known[name] for name in sorted(known)),
         generation=generation.protocol if generation else None,
     )
+
+
+def check_distinct(facts: Iterable[ClipFacts]) -> None:
+    """Refuses to count a clip twice.
+
+    Raises:
+        DataError: two clips of the same frames, naming both.
+    """
+    seen: dict[str, str] = {}
+    for clip in facts:
+        other = seen.setdefault(clip.pixels_sha256, clip.clip_id)
+        if other != clip.clip_id:
+            raise DataError(
+                "two measured clips show the same frames",
+                expected="every recording once",
+                got=f"{other} and {clip.clip_id}",
+                fix="take one of them out of the sources and run the prepare stage again",
+            )
 
 
 def data_digest(store: ClipStore, index: RenderIndex | None, generation: Generation | None) -> str:

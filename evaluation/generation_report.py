@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from evaluation.base import Direction, Interval, Record, close
-from evaluation.extractors.identity import ExtractorIdentity
+from evaluation.slice_value import SliceValue
 
 REPEAT, TRUE_FRAMES, TOKENIZER = "repeat_last_frame", "true_frames", "tokenizer"
 TEACHER, UNDISTILLED, STUDENT = "teacher_forcing", "teacher_forcing_4step", "dmd"
@@ -20,18 +20,18 @@ Role = Literal["method", "baseline", "floor"]
 
 
 class GenerationProtocol(Record):
-    """Everything that must be equal before two reports' numbers of generated videos may be compared.
+    """What was found of generated videos; must be equal before two reports' numbers of them may be compared.
+
+    What was asked for stands in the preset, and the networks in the report's `Protocol.extractors`.
 
     Attributes:
         measured_frames: of a clip; its first one is given and does not count.
-        extractor: identity of the video features, null where no distance was measured.
+        rate_hz: of the frames.
         reference: what distances are taken to.
     """
 
     measured_frames: int
     rate_hz: float
-    min_logs: int
-    extractor: ExtractorIdentity | None
     reference: Literal["as many clips of other logs of the source"] = "as many clips of other logs of the source"
 
 
@@ -68,8 +68,10 @@ class Comparison(Record):
 class VideoMetric(Record):
     """One metric of one method.
 
-    A distance (`video/fvd...`, `video/kvd...`) is of all clips together to the reference clips, so it has no values by
-    clip; `video/psnr` is the mean over clips of the mean over frames.
+    A distance (`video/fvd...`, `video/kvd...`, `image/fid...`) is of all clips together to the reference clips, so it
+    has no values by clip; others, like `video/psnr`, are means over clips. `at_infinity` is a Fréchet distance without
+    its bias, from the line through its values at fewer logs over 1/n, where there are logs enough for one; `n_rows` are
+    the generated feature vectors of a distance (videos, or images). Without a value there are no values by clip.
     """
 
     id: str
@@ -83,6 +85,8 @@ class VideoMetric(Record):
     n_reference_logs: int = Field(default=0, ge=0)
     ci95: Interval | None
     no_interval: str | None = None
+    at_infinity: float | None = None
+    n_rows: int | None = None
     against: dict[str, Comparison] = Field(default_factory=dict)
     per_clip: tuple[VideoValue, ...] = ()
     by_time: tuple[TimeValue, ...] = ()
@@ -95,7 +99,7 @@ class VideoMetric(Record):
             raise ValueError(f"{self.id}: either an interval or the reason for having none")
         if self.value is None and (self.ci95 is not None or self.against):
             raise ValueError(f"{self.id}: without a value there is no interval and nothing to compare")
-        if bool(self.n_reference_clips) == bool(self.per_clip):
+        if bool(self.n_reference_clips) == bool(self.per_clip) and (self.n_reference_clips or self.value is not None):
             raise ValueError(f"{self.id}: a metric has either reference clips or values by clip")
         self._check_clips()
         return self
@@ -114,14 +118,33 @@ class VideoMetric(Record):
             raise ValueError(f"{self.id}: value {self.value} is not the mean of its clips, or of its times")
 
 
+class Window(Record):
+    """What a method scores over the frames [first, last] of its videos, counted from the given one (0)."""
+
+    first: int = Field(ge=0)
+    last: int = Field(ge=0)
+    metrics: tuple[VideoMetric, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.first > self.last:
+            raise ValueError(f"window: first frame {self.first} is after the last {self.last}")
+        return self
+
+
 class MeasuredMethod(Record):
-    """What one method scores. `steps` are network evaluations a chunk, null for what is no network."""
+    """What one method scores. `steps` are network evaluations a chunk, null for what is no network.
+
+    Distances in `metrics` are of the protocol's first window, means over clips of all frames; `windows` are the drift
+    curve, where videos are long enough for two.
+    """
 
     name: str
     role: Role
     steps: int | None = None
     weights_sha256: str | None = None
     metrics: tuple[VideoMetric, ...]
+    windows: tuple[Window, ...] = ()
 
     def metric(self, metric_id: str) -> VideoMetric | None:
         """The metric of this id, or None when the method does not have it."""
@@ -129,7 +152,11 @@ class MeasuredMethod(Record):
 
 
 class GenerationGroup(Record):
-    """Generated clips of one source and split; `no_distances` says why no distance was measured, if none was."""
+    """Generated clips of one source and split; `no_distances` says why no distance was measured, if none was.
+
+    A metric may be of fewer clips than the group has, where a clip lacks what it needs; a distance, or one by time, is
+    of all of them. `slices` are of the leading method and of the baseline.
+    """
 
     source: str
     split: str
@@ -139,6 +166,7 @@ class GenerationGroup(Record):
     n_reference_clips: int = Field(ge=0)
     n_reference_logs: int = Field(ge=0)
     methods: tuple[MeasuredMethod, ...]
+    slices: tuple[SliceValue, ...] = ()
     no_distances: str | None = None
     sentence: str
 
@@ -151,13 +179,15 @@ class GenerationGroup(Record):
             ids = [metric.id for metric in method.metrics]
             if len(set(ids)) < len(ids):
                 raise ValueError(f"{method.name}: a metric appears twice")
-            for metric in method.metrics:
+            for metric in [*method.metrics, *(metric for window in method.windows for metric in window.metrics)]:
                 self._check(method.name, metric)
         return self
 
     def _check(self, name: str, metric: VideoMetric) -> None:
         where, reference = f"{name} {metric.id}", (self.n_reference_clips, self.n_reference_logs)
-        if (metric.n_clips, metric.n_logs) != (self.n_clips, self.n_logs):
+        counts, all_clips = (metric.n_clips, metric.n_logs), (self.n_clips, self.n_logs)
+        whole = bool(metric.n_reference_clips or metric.by_time)
+        if counts != all_clips and (whole or metric.n_clips >= self.n_clips or metric.n_logs > self.n_logs):
             raise ValueError(f"{where}: counts are not those of the group")
         if metric.n_reference_clips and (metric.n_reference_clips, metric.n_reference_logs) != reference:
             raise ValueError(f"{where}: reference counts are not those of the group")

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 
-from evaluation.base import Interval
+from evaluation.generation_report import TRUE_FRAMES
 from evaluation.metrics.catalogue import METRICS, PSNR, MetricSpec
 from evaluation.report import NEAREST, ORACLE, Baseline, ClipValue, Group, Metric, NotApplicable, Statistics
 from evaluation.scoring import ClipScores
-from evaluation.statistics import cluster_interval, mean_over_clips, why_no_interval
+from evaluation.statistics import interval_over_logs, mean_over_clips, why_no_interval
 
 REGIONS = ("all", "static", "dynamic", "non-sky")
-BASELINES = (NEAREST, ORACLE)
+BASELINES = (NEAREST, ORACLE, TRUE_FRAMES)
 
 
 def group_clips(scores: Sequence[ClipScores], statistics: Statistics) -> list[Group]:
@@ -82,12 +82,14 @@ def _metric(spec: MetricSpec, region: str, scores: list[ClipScores], statistics:
 
 def _clip_value(spec: MetricSpec, region: str, scores: ClipScores) -> ClipValue:
     means = {name: scores.mean(spec.id, region, name) for name in BASELINES}
+    value = _finite(scores.mean(spec.id, region))
     return ClipValue(
         clip_id=scores.entry.clip_id,
         log_id=scores.entry.log_id,
         n_images=scores.count(spec.id, region),
-        value=_finite(scores.mean(spec.id, region)),
+        value=value,
         baselines={name: mean for name, mean in means.items() if mean is not None},
+        by_camera={} if value is None else scores.by_camera(spec.id, region),
     )
 
 
@@ -102,12 +104,6 @@ def _baseline(name: str, clips: list[ClipValue], statistics: Statistics) -> Base
         difference=mean_over_clips(differences),
         difference_ci95=interval_over_logs(differences, [c.log_id for c in clips], statistics),
     )
-
-
-def interval_over_logs(values: list[float], logs: list[str], statistics: Statistics) -> Interval | None:
-    """The bootstrap interval of the mean over clips, None below the fewest logs (`why_no_interval` says so)."""
-    found = cluster_interval(values, logs, statistics.resamples, statistics.seed)
-    return None if found is None else Interval(low=found[0], high=found[1])
 
 
 def _gap_closed(value: float | None, baselines: dict[str, Baseline], spec: MetricSpec) -> float | None:

@@ -1,4 +1,4 @@
-"""Reading and writing reports and decisions as files, with errors that say what is wrong and what to do."""
+"""Reading and writing reports, decisions and what they follow from as files, with errors that say what to do."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from evaluation.base import Record
-from evaluation.decision import DECISION_SCHEMA, Decision
+from evaluation.comparison import COMPARISON_SCHEMA, Comparison
+from evaluation.decision import DECISION_SCHEMA, INPUTS_SCHEMA, Decision, GateInputs
 from evaluation.report import REPORT_SCHEMA, Report
 from worldmodel.data.atomic import atomic_file
 from worldmodel.errors import DataError
@@ -29,15 +30,25 @@ def read_decision(path: Path) -> Decision:
     return _read(path, Decision, DECISION_SCHEMA)
 
 
+def read_gate_inputs(path: Path) -> GateInputs:
+    """What a decision followed from; raises like `read_report`."""
+    return _read(path, GateInputs, INPUTS_SCHEMA)
+
+
+def read_comparison(path: Path) -> Comparison:
+    """The comparison in a file; raises like `read_report`."""
+    return _read(path, Comparison, COMPARISON_SCHEMA)
+
+
 def write_record(path: Path, record: Record) -> None:
-    """Writes a report or decision as indented JSON with sorted keys: aside first, then renamed."""
+    """Writes any of them as indented JSON with sorted keys: aside first, then renamed."""
     text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     with atomic_file(path) as file:
         file.write(f"{text}\n".encode())
 
 
 def _read(path: Path, kind: type[AnyRecord], schema: str) -> AnyRecord:
-    name = kind.__name__.lower()
+    name = {"GateInputs": "gate inputs file"}.get(kind.__name__, kind.__name__.lower())
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -25,7 +25,7 @@ class Part(BaseModel):
 class RenderedClip(Part):
     """A clip that was reconstructed from its context frames and rendered at its target frames.
 
-    `same_log`: the model was trained on other frames of this clip's log.
+    `same_log`: the model was trained on other frames of this clip's log. `n_gaussians`: what it is reconstructed by.
     """
 
     clip_id: str
@@ -35,6 +35,7 @@ class RenderedClip(Part):
     same_log: bool
     context_frames: tuple[int, ...] = Field(min_length=1)
     target_frames: tuple[int, ...] = Field(min_length=1)
+    n_gaussians: int = Field(ge=0)
 
 
 class RenderProtocol(Part):

@@ -1,6 +1,6 @@
 """The evaluation report: what was measured, on which data, under which protocol, of which model.
 
-The file format is versioned (`worldmodel.report/2`); readers refuse any other. Numbers are finite or null: a metric
+The file format is versioned (`worldmodel.report/3`); readers refuse any other. Numbers are finite or null: a metric
 that came out NaN is recorded with `value: null` and the problem in words, and what could not be measured at all is
 listed in `not_applicable` with its reason. A report that contradicts itself (a mean that is not the mean of its clips,
 a count that is not the count) does not parse. Standard library and pydantic only, so that a gate runs anywhere.
@@ -11,9 +11,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from evaluation.base import Direction, Interval, Record, close, fingerprint
+from evaluation.extractors.identity import ExtractorIdentity
 from evaluation.generation_report import GenerationGroup, GenerationProtocol
+from evaluation.protocols import Preset
+from evaluation.slice_value import SliceValue as SliceValue
 
-REPORT_SCHEMA: Literal["worldmodel.report/2"] = "worldmodel.report/2"
+REPORT_SCHEMA: Literal["worldmodel.report/3"] = "worldmodel.report/3"
 NEAREST = "nearest_context"
 ORACLE = "oracle_reprojection"
 
@@ -26,14 +29,36 @@ class Baseline(Record):
     difference_ci95: Interval | None
 
 
+class ClipFacts(Record):
+    """A measured clip: its content, and the slice that it is in by dimension (one that is not known is left out).
+
+    `sha256` is the manifest's, which covers the clip's name as well; `pixels_sha256` is of its images alone, so that
+    one recording under two names is known for what it is. Dimensions are `weather`, `light`, `region`, `speed`, `turn`
+    and `dynamic`; `camera` and `source` stand elsewhere.
+    """
+
+    clip_id: str
+    log_id: str
+    source: str
+    split: str
+    same_log: bool
+    sha256: str
+    pixels_sha256: str
+    slices: dict[str, str] = Field(default_factory=dict)
+
+
 class ClipValue(Record):
-    """A metric of one clip: the mean over its images, null when any of them came out NaN."""
+    """A metric of one clip: the mean over its images, null when any of them came out NaN.
+
+    `by_camera` are the means over the images of one camera; empty where the value is null.
+    """
 
     clip_id: str
     log_id: str
     n_images: int = Field(ge=1)
     value: float | None
     baselines: dict[str, float] = Field(default_factory=dict)
+    by_camera: dict[str, float] = Field(default_factory=dict)
 
 
 class Metric(Record):
@@ -83,6 +108,7 @@ class Group(Record):
     n_clips: int
     n_logs: int
     metrics: tuple[Metric, ...]
+    slices: tuple[SliceValue, ...] = ()
     beats_baseline: bool | None
     sentence: str
 
@@ -91,6 +117,11 @@ class Group(Record):
         keys = [(m.id, m.region) for m in self.metrics]
         if len(set(keys)) < len(keys):
             raise ValueError(f"group {self.source}/{self.split}: a metric appears twice")
+        slices = [(s.slice, s.metric, s.method) for s in self.slices]
+        if len(set(slices)) < len(slices) or any(self.metric(metric) is None for _, metric, _ in slices):
+            raise ValueError(
+                f"group {self.source}/{self.split}: a slice appears twice, or of a metric that is not there"
+            )
         return self
 
     def metric(self, metric_id: str, region: str = "all") -> Metric | None:
@@ -135,14 +166,17 @@ class SourceProtocol(Record):
 class Protocol(Record):
     """Everything that must be equal before two reports' numbers may be compared.
 
-    `context_stride` is null where nothing was reconstructed, `generation` where nothing was generated.
+    `preset` is what was asked for; the rest is what was found. `context_stride` is null where nothing was
+    reconstructed, `generation` where nothing was generated.
     """
 
+    preset: Preset
     context_stride: int | None
     targets: Literal["every frame that is not context"] = "every frame that is not context"
     aggregation: Literal["image, clip, mean over clips"] = "image, clip, mean over clips"
     metrics_version: int
     sources: dict[str, SourceProtocol]
+    extractors: tuple[ExtractorIdentity, ...] = ()
     generation: GenerationProtocol | None = None
 
 
@@ -150,9 +184,9 @@ class Statistics(Record):
     """How the intervals were made: of means over clips, and of distances between sets of clips."""
 
     method: Literal["cluster bootstrap over logs, percentile 95 %"] = "cluster bootstrap over logs, percentile 95 %"
-    distances: Literal["delete-one-log jackknife over generated and reference logs, Student's t"] = (
-        "delete-one-log jackknife over generated and reference logs, Student's t"
-    )
+    distances: Literal[
+        "delete-one-log jackknife (above 32 logs: 32 groups) over generated and reference logs, Student's t"
+    ] = "delete-one-log jackknife (above 32 logs: 32 groups) over generated and reference logs, Student's t"
     resamples: int
     seed: int
 
@@ -183,12 +217,13 @@ class Report(Record):
     reconstruction.
     """
 
-    schema_version: Literal["worldmodel.report/2"] = REPORT_SCHEMA
+    schema_version: Literal["worldmodel.report/3"] = REPORT_SCHEMA
     model: ModelIdentity
     data: DataIdentity
     protocol: Protocol
     protocol_fingerprint: str
     statistics: Statistics
+    clips: tuple[ClipFacts, ...] = ()
     groups: tuple[Group, ...]
     generation: tuple[GenerationGroup, ...] = ()
     training: Training | None
@@ -201,10 +236,29 @@ class Report(Record):
     def _identity(self) -> Self:
         if self.protocol_fingerprint != fingerprint(self.protocol):
             raise ValueError("protocol_fingerprint is not the fingerprint of protocol")
+        for what, found in (
+            ("clip", [c.clip_id for c in self.clips]),
+            ("content", [c.pixels_sha256 for c in self.clips]),
+        ):
+            if len(set(found)) < len(found):
+                raise ValueError(f"clips: a {what} appears twice")
         for name, groups in (("groups", self.groups), ("generation", self.generation)):
             keys = [(g.source, g.split, g.same_log) for g in groups]
             if len(set(keys)) < len(keys):
                 raise ValueError(f"{name}: a (source, split, same_log) appears twice")
+        return self
+
+    @model_validator(mode="after")
+    def _known_clips(self) -> Self:
+        """Where clips are named, every value of a group is of one of them."""
+        known = {(c.clip_id, c.log_id, c.source, c.split, c.same_log) for c in self.clips}
+        for group in self.groups if known else ():
+            place = (group.source, group.split, group.same_log)
+            strange = {
+                c.clip_id for m in group.metrics for c in m.per_clip if (c.clip_id, c.log_id, *place) not in known
+            }
+            if strange:
+                raise ValueError(f"group {group.source}/{group.split}: values of clips that the report does not name")
         return self
 
     def group(self, source: str, split: str, same_log: bool = False) -> Group | None:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from evaluation.base import Interval
+from evaluation.report import Statistics
+
 MIN_LOGS = 3
 
 
@@ -41,6 +44,12 @@ def cluster_interval(
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def interval_over_logs(values: Sequence[float], logs: Sequence[str], statistics: Statistics) -> Interval | None:
+    """`cluster_interval` as a record, None below the fewest logs (`why_no_interval` says so)."""
+    found = cluster_interval(values, logs, statistics.resamples, statistics.seed)
+    return None if found is None else Interval(low=found[0], high=found[1])
 
 
 def why_no_interval(logs: Sequence[str]) -> str | None:

@@ -4,21 +4,23 @@ Values are means over the images of a clip, then over clips, so that a long clip
 resamples and seed give the same report, byte for byte.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluation.base import fingerprint
 from evaluation.config import EvaluateConfig
-from evaluation.data_identity import data_digest, protocol_of, source_facts
+from evaluation.data_identity import check_distinct, data_digest, protocol_of, source_facts
+from evaluation.extractors.networks import Networks
+from evaluation.generation.features import GroupFeatures
 from evaluation.generation.measure import Generation, measure_generation
-from evaluation.generation.network import FeatureNetwork
-from evaluation.generation.rollouts import Rollouts, read_rollouts
+from evaluation.generation.rollouts import RolloutIndex, Rollouts, read_rollouts
 from evaluation.generation_report import STUDENT
-from evaluation.grouping import group_clips, not_applicable
-from evaluation.renders import RenderedClip, RenderIndex, check_frames, read_index, read_renders
+from evaluation.protocols import Preset, preset
+from evaluation.reconstruction import Reconstruction, RenderedClips, measure_reconstruction
+from evaluation.renders import RenderIndex, read_index
 from evaluation.report import (
+    ClipFacts,
     DataIdentity,
     Group,
     ModelIdentity,
@@ -27,21 +29,13 @@ from evaluation.report import (
     Statistics,
     Training,
 )
-from evaluation.scoring import ClipScores, score_clip
+from evaluation.selection import select_renders, select_rollouts
+from evaluation.slices import Slicing, clip_facts
 from evaluation.training import History, training_facts
-from worldmodel.data.manifest import ClipRow
 from worldmodel.data.shards import ClipStore
 from worldmodel.errors import DataError
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Generated:
-    """The output of `rollout`, and the network that its distances are taken with."""
-
-    root: Path
-    network: FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,8 @@ class Measured:
 
     Attributes:
         model: its identity.
-        reconstruct, generated: None where the stage was not applicable; `not_applicable` then says why.
+        reconstruct, rollout: None where the stage was not applicable; `not_applicable` then says why.
+        networks: that learned metrics are taken with; None where the protocol has none.
         history: of WorldRec's training, if there is one.
         generation_histories: of the stages of WorldGen's training, by stage.
     """
@@ -58,7 +53,8 @@ class Measured:
     model: ModelIdentity
     prepare: Path
     reconstruct: Path | None = None
-    generated: Generated | None = None
+    rollout: Path | None = None
+    networks: Networks | None = None
     history: History | None = None
     generation_histories: Mapping[str, History] = field(default_factory=dict)
     not_applicable: tuple[NotApplicable, ...] = ()
@@ -72,62 +68,127 @@ class Watch:
     videos: Progress = lambda done, total: None
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is measured, after the protocol's choice of clips."""
+
+    measured: Measured
+    preset: Preset
+    store: ClipStore
+    renders: RenderIndex | None
+    rollouts: RolloutIndex | None
+    slicing: Slicing
+    statistics: Statistics
+    left_out: tuple[NotApplicable, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The report, and the features behind its distances (`generation.features.write_features` keeps them)."""
+
+    report: Report
+    features: tuple[GroupFeatures, ...]
+
+
 def evaluate(measured: Measured, config: EvaluateConfig, seed: int, watch: Watch = Watch()) -> Report:
-    """Scores every rendered clip and every generated video, and writes up what was found.
+    """The report of `measure` alone."""
+    return measure(measured, config, seed, watch).report
+
+
+def measure(measured: Measured, config: EvaluateConfig, seed: int, watch: Watch = Watch()) -> Evaluation:
+    """Scores every rendered clip and every generated video that the protocol counts, and writes up what was found.
 
     Args:
         measured: where the data, renders and videos are.
-        config: resamples of the intervals, and how videos are measured.
+        config: the protocol, and the resamples of the intervals.
         seed: of the intervals.
         watch: told the progress.
 
     Raises:
-        DataError: renders or videos that are missing, damaged or not of these clips; a clip that cannot be read.
-        MissingDependencyError: there are enough generated videos, but no weights of the feature network.
+        ParamsError: there is no such protocol.
+        DataError: renders or videos that are missing, damaged, not of these clips or not made under the protocol; a
+            clip that cannot be read.
+        MissingDependencyError: the weights of a network that the protocol asks for are not there.
     """
-    store, statistics = ClipStore(measured.prepare), Statistics(resamples=config.bootstrap_resamples, seed=seed)
-    index = None if measured.reconstruct is None else read_index(measured.reconstruct)
-    if index is not None:
-        _check_weights(measured, "worldrec", index.model_sha256, "reconstruct")
-    scores = _scores(store, measured.reconstruct, index, watch.clips)
-    groups = tuple(group_clips(scores, statistics))
-    generation = _generation(measured, config, statistics, store, watch.videos)
-    protocol = protocol_of(store, index, generation)
+    job = _job(measured, config, seed)
+    reconstruction, generation = _reconstruction(job, watch.clips), _generation(job, watch.videos)
+    groups = () if reconstruction is None else reconstruction.groups
+    found = [part for part in (reconstruction, generation) if part is not None]
+    extractors = [extractor for part in found for extractor in part.extractors]
+    protocol = protocol_of(job.preset, job.store, job.renders, generation, extractors)
     training = None if measured.history is None else training_facts(measured.history)
-    trained = {name: training_facts(found) for name, found in measured.generation_histories.items()}
+    trained = {name: training_facts(history) for name, history in measured.generation_histories.items()}
     beats, summary = _summary(groups, training)
     videos = () if generation is None else generation.groups
     said = [*(f"{name}: {facts.sentence}" for name, facts in trained.items()), *(group.sentence for group in videos)]
-    left_out = [] if index is None else _left_out(scores, groups, store, index)
-    return Report(
+    digest = data_digest(job.store, job.renders, generation)
+    report = Report(
         model=measured.model,
-        data=DataIdentity(sha256=data_digest(store, index, generation), sources=source_facts(store, measured.prepare)),
+        data=DataIdentity(sha256=digest, sources=source_facts(job.store, measured.prepare)),
         protocol=protocol,
         protocol_fingerprint=fingerprint(protocol),
-        statistics=statistics,
+        statistics=job.statistics,
+        clips=tuple(job.slicing.facts.values()),
         groups=groups,
         generation=videos,
         training=training,
         generation_training=trained,
         beats_baseline=beats,
         summary=" ".join([summary, *said]),
-        not_applicable=(*measured.not_applicable, *left_out, *(generation.not_applicable if generation else ())),
+        not_applicable=(*job.left_out, *(entry for part in found for entry in part.not_applicable)),
     )
+    return Evaluation(report, generation.features if generation else ())
 
 
-def _generation(
-    measured: Measured, config: EvaluateConfig, statistics: Statistics, store: ClipStore, progress: Progress
-) -> Generation | None:
-    if measured.generated is None:
+def _job(measured: Measured, config: EvaluateConfig, seed: int) -> _Job:
+    """Reads both indexes, keeps what the protocol counts, and looks at every clip behind it."""
+    store, chosen, left_out = ClipStore(measured.prepare), preset(config.protocol), list(measured.not_applicable)
+    renders, rollouts = None, None
+    if measured.reconstruct is not None:
+        renders, others = select_renders(read_index(measured.reconstruct), store, chosen)
+        _check_weights(measured, "worldrec", renders.model_sha256, "reconstruct")
+        left_out += others
+    if measured.rollout is not None:
+        rollouts, others = select_rollouts(read_rollouts(measured.rollout), store, chosen)
+        _check_generators(measured, rollouts)
+        left_out += others
+    slicing = Slicing(_facts(store, renders, rollouts), config.slice_min_clips)
+    statistics = Statistics(resamples=config.bootstrap_resamples, seed=seed)
+    return _Job(measured, chosen, store, renders, rollouts, slicing, statistics, tuple(left_out))
+
+
+def _facts(store: ClipStore, renders: RenderIndex | None, rollouts: RolloutIndex | None) -> dict[str, ClipFacts]:
+    """The facts of every measured clip by id, in the order of their ids."""
+    rendered = [entry.clip_id for entry in renders.clips] if renders else []
+    rolled = [sample.clip_id for sample in rollouts.samples if sample.role == "generated"] if rollouts else []
+    facts = {clip_id: clip_facts(store.row(clip_id), store.load(clip_id)) for clip_id in sorted({*rendered, *rolled})}
+    check_distinct(facts.values())
+    return facts
+
+
+def _reconstruction(job: _Job, progress: Progress) -> Reconstruction | None:
+    root = job.measured.reconstruct
+    if root is None or job.renders is None or job.preset.reconstruction is None:
         return None
-    root, network = measured.generated.root, measured.generated.network
-    index = read_rollouts(root)
-    rollouts = Rollouts(root, index, store)
+    renders = RenderedClips(root, job.renders, job.store)
+    return measure_reconstruction(renders, job.preset, job.slicing, job.statistics, job.measured.networks, progress)
+
+
+def _generation(job: _Job, progress: Progress) -> Generation | None:
+    root, rules = job.measured.rollout, job.preset.generation
+    if root is None or job.rollouts is None or rules is None:
+        return None
+    if job.measured.networks is None:
+        raise DataError("videos are to be measured, and no networks were given", fix="give Measured its networks")
+    rollouts = Rollouts(root, job.rollouts, job.store)
+    return measure_generation(rollouts, rules, job.slicing, job.statistics, job.measured.networks, progress)
+
+
+def _check_generators(measured: Measured, index: RolloutIndex) -> None:
     _check_weights(measured, "tokenizer", index.tokenizer_sha256, "rollout")
     for method in index.methods:
         if method.name == STUDENT:
             _check_weights(measured, "worldgen", method.weights_sha256, "rollout")
-    return measure_generation(rollouts, config.generation, statistics, network, progress)
 
 
 def _check_weights(measured: Measured, part: str, found: str | None, stage: str) -> None:
@@ -136,63 +197,6 @@ def _check_weights(measured: Measured, part: str, found: str | None, stage: str)
     if expected is not None and found is not None and found != expected:
         what = f"what {stage} left was made by other {part} weights than the model's"
         raise DataError(what, expected=expected, got=found, fix=f"run the {stage} stage again")
-
-
-def _scores(
-    store: ClipStore, reconstruct: Path | None, index: RenderIndex | None, progress: Progress
-) -> list[ClipScores]:
-    scores: list[ClipScores] = []
-    if reconstruct is None or index is None:
-        return scores
-    for done, entry in enumerate(index.clips):
-        progress(done, len(index.clips))
-        scores.append(_score(store, reconstruct, entry))
-    progress(len(index.clips), len(index.clips))
-    return scores
-
-
-def _score(store: ClipStore, reconstruct: Path, entry: RenderedClip) -> ClipScores:
-    row, clip = store.row(entry.clip_id), store.load(entry.clip_id)
-    said = (entry.log_id, entry.source, entry.split)
-    if said != (row["log_id"], row["source"], row["split"]):
-        raise DataError(
-            f"renders of clip {entry.clip_id} are of another preparation of the data",
-            expected=f"log, source and split {row['log_id']}, {row['source']}, {row['split']}",
-            got=", ".join(said),
-            fix="run the reconstruct stage again",
-        )
-    _check_held_out(entry, row)
-    check_frames(entry, clip)
-    return score_clip(clip, entry, read_renders(reconstruct, entry, clip))
-
-
-def _check_held_out(entry: RenderedClip, row: ClipRow) -> None:
-    """Refuses to score frames that training may have read."""
-    seen = sorted(set(entry.target_frames) - set(row["heldout_frames"])) if row["split"] == "train" else []
-    if seen or entry.same_log != (row["split"] == "train"):
-        raise DataError(
-            f"clip {entry.clip_id} is of the {row['split']} split and cannot be measured as it was rendered",
-            expected="clips of held-out logs; or held-out frames of a training log, marked same_log",
-            got=f"same_log {entry.same_log}; target frames that training may read: {seen or 'none'}",
-            fix="run the reconstruct stage again",
-        )
-
-
-def _left_out(
-    scores: Sequence[ClipScores], groups: Sequence[Group], store: ClipStore, index: RenderIndex
-) -> list[NotApplicable]:
-    found = not_applicable(scores)
-    unrendered = Counter((store.row(clip.clip_id)["source"], clip.reason) for clip in index.left_out)
-    for (source, reason), n in sorted(unrendered.items()):
-        what = f"{n} {'clip' if n == 1 else 'clips'} of {source}"
-        found.append(NotApplicable(what=what, reason=reason, stage="reconstruct", source=source))
-    if not scores:
-        found.append(NotApplicable(what="evaluation", reason="reconstruct rendered no clip"))
-    for group in groups:
-        if group.same_log:
-            reason = "its only log was also trained on (other frames), so its numbers say nothing of unseen logs"
-            found.append(NotApplicable(what=f"held-out logs of {group.source}", reason=reason))
-    return found
 
 
 def _summary(groups: Sequence[Group], training: Training | None) -> tuple[bool | None, str]:

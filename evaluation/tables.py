@@ -36,7 +36,7 @@ def report_table(report: Report, regions: tuple[str, ...] = ("all", "dynamic")) 
 
 
 def decision_table(decision: Decision) -> "RenderableType":
-    """The verdict in one line, then every rule with what it asks, what was seen and why."""
+    """The verdict in one line, then every rule with what it asks, what was seen and why; what stopped it first."""
     from rich import box
     from rich.console import Group as Stack
     from rich.markup import escape
@@ -49,7 +49,7 @@ def decision_table(decision: Decision) -> "RenderableType":
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=80)
     table.add_column("verdict", width=14)
     table.add_column("rule", overflow="fold")
-    for rule in decision.rules:
+    for rule in sorted(decision.rules, key=lambda rule: rule.verdict == "pass"):
         table.add_row(_MARKS[rule.verdict], f"[bold]{escape(rule.id)}[/]\n{escape(rule.sentence)}")
     return Stack(headline, table)
 

@@ -22,8 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-metrics = typer.Typer(help="What the metrics need.", no_args_is_help=True)
+metrics = typer.Typer(help="What numbers are measured with: protocols, and networks' weights.", no_args_is_help=True)
+gate = typer.Typer(help="What the gate decided, and what other limits would have decided.", no_args_is_help=True)
 app.add_typer(metrics, name="metrics")
+app.add_typer(gate, name="gate")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 RunName = Annotated[
@@ -84,6 +86,35 @@ def show(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`NAME`, `NAME/3` or `NAME@champion`.")],
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="See `metrics protocols`; by default that of the run.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Whose data; by default the run that made the version.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a registered version again, without training."""
+    from flows.commands.evaluate import evaluate_version
+
+    _finish(lambda: evaluate_version(model, protocol, run, as_json=as_json), as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A run, a model, or a report.json.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
+    as_json: Json = False,
+) -> None:
+    """Paired differences A - B on the same clips: better, worse, or cannot tell."""
+    from flows.commands.evaluate import compare_two
+
+    _finish(lambda: compare_two(a, b, as_json=as_json), as_json)
+
+
+@app.command()
 def cancel(name: RunName, as_json: Json = False) -> None:
     """Stop a run that is at work: its stage saves, and nothing is left behind."""
     from flows.commands.cancel import cancel_run
@@ -113,13 +144,50 @@ def doctor(as_json: Json = False) -> None:
 
 @metrics.command()
 def fetch_weights(
+    origins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="[ID=]PLACE",
+            help="ID=FILE, ID=URL#sha256=HEX, or a folder or URL prefix of converted files.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing when all is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Fetch the pinned weights of the metrics' networks, check them, and keep them in the cache."""
     from flows.commands.metrics import fetch_weights as fetch
 
-    _finish(lambda: fetch(as_json=as_json, quiet=quiet), as_json)
+    _finish(lambda: fetch(as_json=as_json, quiet=quiet, origins=origins or ()), as_json)
+
+
+@metrics.command()
+def protocols(as_json: Json = False) -> None:
+    """The named rules of what is measured, and how."""
+    from flows.commands.evaluate import list_protocols
+
+    _finish(lambda: list_protocols(as_json=as_json), as_json)
+
+
+@gate.command()
+def explain(name: RunName = "latest", as_json: Json = False) -> None:
+    """Why a run was promoted or refused: every rule with its numbers."""
+    from flows.commands.gate import explain as explain_decision
+
+    _finish(lambda: explain_decision(name, as_json=as_json), as_json)
+
+
+@gate.command()
+def replay(
+    params: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A params file with other limits; by default params.yaml.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What the limits of a params file would have decided about the runs so far. Changes nothing."""
+    from flows.commands.gate import replay as replay_decisions
+
+    _finish(lambda: replay_decisions(params, as_json=as_json), as_json)
 
 
 def _finish(command: Callable[[], int], as_json: bool) -> None:

@@ -13,7 +13,7 @@ PACKAGES = ("flows", "evaluation", "worldmodel")
 
 
 def code_closure(root: Path, module: str) -> list[str]:
-    """Paths, relative to `root`, of a module and every first-party module that it imports, directly or not."""
+    """Paths, relative to `root`, of a module, every first-party module that it imports, and the files these read."""
     found: set[str] = set()
     todo = [module]
     while todo:
@@ -21,7 +21,7 @@ def code_closure(root: Path, module: str) -> list[str]:
         path = _file_of(root, name)
         if path is None or (relative := path.relative_to(root).as_posix()) in found:
             continue
-        found.add(relative)
+        found |= {relative, *(file.relative_to(root).as_posix() for file in _read_by(path))}
         todo += _imports(path, name)
         todo += [name.rsplit(".", n)[0] for n in range(1, name.count(".") + 1)]  # its packages run first
     return sorted(path for path in found if (root / path).stat().st_size)  # an empty __init__ says nothing
@@ -33,6 +33,14 @@ def _file_of(root: Path, module: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def _read_by(module: Path) -> Iterator[Path]:
+    """Files that are code too: of the module's own name (`published.yaml`), and a package's templates."""
+    if module.name == "__init__.py":
+        yield from (module.parent / "templates").glob("*")
+    else:
+        yield from (file for file in module.parent.glob(f"{module.stem}.*") if file != module)
 
 
 def _imports(path: Path, module: str) -> Iterator[str]:
@@ -56,7 +64,7 @@ def with_code_deps(root: Path, text: str) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(text)
     for name, stage in document["stages"].items():
-        data = [dep for dep in stage["deps"] if not dep.endswith(".py")]
+        data = [dep for dep in stage["deps"] if dep.split("/")[0] not in PACKAGES]
         stage["deps"] = data + code_closure(root, f"flows.stages.{name}")
     stream = StringIO()
     yaml.dump(document, stream)

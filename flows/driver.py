@@ -7,22 +7,29 @@ only writer of the run's record. `flows.opening` makes one.
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.decision import Decision, GateContext
+from evaluation.decision import Decision, GateInputs
+from evaluation.evidence import NO_CHAMPION, Evidence, Performance
 from evaluation.gate import decide
 from evaluation.records import read_report, write_record
 from evaluation.report import Report
 from flows import registry
+from flows.bench import Bench, measure_version
 from flows.bundle import bundle_digest, bundle_digests
+from flows.evidence import gather, performance_of
 from flows.inputs import resume_directory
+from flows.judging import Evaluated, comparable, compared, evaluated, recorded
 from flows.manifest import digest
 from flows.params import PARAMS_FILE, read_params
 from flows.pipeline import StageRun, default_remote, lock_entries, push, run_stage
 from flows.profile import Profile, read_profile
+from flows.registered import find
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
 from flows.stage import PROGRESS_FILE
@@ -31,6 +38,7 @@ from flows.workspace import Snapshot, record
 from worldmodel.errors import RegistryError
 
 REPORT_STAGE = "evaluate"
+INPUTS_FILE, DECISION_FILE, PAGE_FILE = "gate-inputs.json", "decision.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ class Driver:
         stages: those to bring up to date, in order.
         stale: those that DVC found out of date when the run opened.
         embedded_prefect: whether Prefect's server ends with the run, so that links to it are of no use.
+        performance, serving, champion: what the gate is told of the candidate's speed, of the version that serves, and
+            of that one's measurement.
     """
 
     checkout: Path
@@ -66,6 +76,9 @@ class Driver:
     stale: set[str]
     environment: dict[str, str]
     embedded_prefect: bool = False
+    performance: Performance | None = None
+    serving: registry.Champion | None = None
+    champion: Evaluated | None = None
     decision: Decision | None = None
     _upstream_ran: bool = False
 
@@ -152,24 +165,73 @@ class Driver:
         self.runs.save(self.record)
         return version
 
-    def decide(self) -> tuple[Decision, str | None]:
-        """Lets the gate decide, and keeps the decision; returns it with the champion's version that it saw."""
+    def measure_speed(self) -> None:
+        """Measures the candidate's speed and memory on this machine, unless that was done before.
+
+        Raises:
+            StageError: it could not be measured.
+        """
+        sha256 = bundle_digest(self.workspace / "artifacts") if self.model_parts() else ""
+        self.performance = performance_of(self.state, self.workspace, sha256, self.environment)
+
+    def measure_champion(self) -> None:
+        """Finds the champion's measurement; measures it anew where that was of other data or another protocol.
+
+        Raises:
+            RegistryError: MLflow does not answer.
+            StageError: the champion cannot be measured.
+        """
         client, _ = self._mlflow()
-        profile = self.profile()
         with registry.asking():
-            serving = registry.champion(client, profile.register_.model)
-        context = GateContext(
+            self.serving = registry.champion(client, self.profile().register_.model)
+            candidate = evaluated(self.workspace / "artifacts" / REPORT_STAGE)
+            if self.serving is None or candidate is None or self._is_champion():
+                return
+            self.champion = recorded(client, self.state, self.serving)
+        if not comparable(candidate.report, self.champion, self.serving.sha256):
+            self.reporter.say(f"measuring the champion, version {self.serving.version}, as the candidate was measured")
+            with registry.asking():
+                version = find(client, f"{self.profile().register_.model}/{self.serving.version}")
+            self.champion = evaluated(
+                measure_version(Bench(self.checkout, self.state, self.reporter), version, self.record)
+            )
+
+    def _is_champion(self) -> bool:
+        return self.serving is not None and self.serving.sha256 == bundle_digest(self.workspace / "artifacts")
+
+    def decide(self) -> tuple[Decision, str | None]:
+        """Lets the gate decide, and keeps what it decided from; returns it with the champion's version that it saw."""
+        candidate = evaluated(self.workspace / "artifacts" / REPORT_STAGE)
+        report, champion, limits = None if candidate is None else candidate.report, self.champion, self.profile().gate
+        known = Evidence(
             candidate_sha256=bundle_digest(self.workspace / "artifacts"),
-            champion_sha256=None if serving is None else serving.sha256,
+            champion_sha256=NO_CHAMPION if self.serving is None else self.serving.sha256,
             dirty=self.record.dirty,
+            performance=self.performance,
         )
-        champion_report = None if serving is None else registry.champion_report(client, serving)
-        self.decision = decide(self.report(), champion_report, profile.gate, context)
+        inputs = GateInputs(
+            report=report,
+            champion_report=None if champion is None else champion.report,
+            comparison=None if candidate is None or champion is None else compared(candidate, champion),
+            evidence=gather(self.workspace, list(limits.stages), report, known),
+            limits=limits,
+        )
+        self.decision = decide(inputs)
         folder = self.runs.folder(self.record.run_id)
-        write_record(folder / "decision.json", self.decision)
+        write_record(folder / INPUTS_FILE, inputs)
+        write_record(folder / DECISION_FILE, self.decision)
         self.record.decision = self.decision.summary
         self.runs.save(self.record)
-        return self.decision, None if serving is None else serving.version
+        if self.decision.verdict != "already_champion":
+            self._write_page(folder)
+        return self.decision, None if self.serving is None else self.serving.version
+
+    def _write_page(self, folder: Path) -> None:
+        """The run's page, with the gate's reasons; the decision stands without it."""
+        command = [sys.executable, "-m", "flows.page", str(folder)]
+        result = subprocess.run(command, cwd=self.workspace, env=self.environment, capture_output=True, text=True)
+        if result.returncode:
+            self.reporter.say(f"the run's page could not be written: {(result.stderr or result.stdout).strip()[-500:]}")
 
     def promote(self, version: str, expected: str | None) -> None:
         """Moves the alias `champion` to `version`, if it still stands at `expected`."""
@@ -199,7 +261,9 @@ class Driver:
             (folder / "dvc.lock").write_bytes(lock.read_bytes())
         self.record.commit = record(self.checkout, self.record.run_id, self.snapshot, lock)
         if self.decision is not None and self.tracker.client is not None:
-            self.tracker.log_artifacts(folder / "decision.json")
+            for name in (DECISION_FILE, INPUTS_FILE, PAGE_FILE):
+                if (folder / name).is_file():
+                    self.tracker.log_artifacts(folder / name)
 
     def _mlflow(self) -> tuple[Any, str]:
         if self.tracker.client is None or self.tracker.parent is None:

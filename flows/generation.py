@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel
 
 from flows.checks.verdict import require_fit
-from flows.stage import Stage, write_json
+from flows.stage import NOT_APPLICABLE_FILE, Stage, write_json
 from flows.training import follow
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from worldmodel.worldgen.latents import LatentStore
     from worldmodel.worldgen.training import GenerativeModule
 
-NOT_APPLICABLE_FILE = "not_applicable.json"
 Params = TypeVar("Params", bound=BaseModel)
 
 

@@ -120,6 +120,18 @@ def register() -> str | None:
     return _driver.get().register()
 
 
+@task(task_run_name="measure_speed", **_options)
+def measure_speed() -> None:
+    """The candidate's speed and memory on this machine."""
+    _driver.get().measure_speed()
+
+
+@task(task_run_name="measure_champion", **_options)
+def measure_champion() -> None:
+    """The champion's measurement, made anew where it was of other data or another protocol."""
+    _driver.get().measure_champion()
+
+
 @task(task_run_name="decide", **_options)
 def decide() -> tuple[Decision, str | None]:
     """The gate's decision, and the champion's version that it saw."""
@@ -205,6 +217,8 @@ def _lifecycle(driver: Driver) -> State:
     if not driver.complete:
         return _end(driver, "stopped_early", EXIT_PROMOTED)
     version = register()
+    measure_speed()
+    measure_champion()
     decision, champion = decide()
     if decision.verdict == "promote" and version is not None:
         promote(version, champion)

@@ -10,6 +10,7 @@ from typing import Any
 
 from evaluation.config import EvaluateConfig
 from evaluation.extractors.weights import FETCH_COMMAND, WEIGHTS, is_installed, weights_directory
+from evaluation.protocols import Preset, preset
 from flows.driver import REPORT_STAGE, Driver, Request, read_progress
 from flows.environment import stage_environment
 from flows.git import is_ignored
@@ -124,19 +125,32 @@ def _asked_for(names: list[str], request: Request) -> list[str]:
 
 
 def _require_metric_weights(params: dict[str, Any]) -> None:
-    """Says now what `evaluate` would say after all the training: the videos may be of enough logs to need weights."""
-    generation = check(EvaluateConfig, params["evaluate"], f"{PARAMS_FILE}, section evaluate").generation
-    if check(RolloutConfig, params["rollout"], f"{PARAMS_FILE}, section rollout").max_samples < generation.min_logs:
-        return
+    """Says now what `evaluate` would say after all the training: the protocol may ask for networks."""
+    asked = preset(check(EvaluateConfig, params["evaluate"], f"{PARAMS_FILE}, section evaluate").protocol)
+    samples = check(RolloutConfig, params["rollout"], f"{PARAMS_FILE}, section rollout").max_samples
     place = weights_directory()
-    missing = [name for name, source in WEIGHTS.items() if not is_installed(source, place)]
+    needed = networks_needed(asked, samples)
+    missing = [name for name in needed if not is_installed(WEIGHTS[name], place)]
     if missing:
         raise MissingDependencyError(
             f"{REPORT_STAGE} needs weights that are not in {place}, or are damaged there",
-            expected=", ".join(WEIGHTS),
+            expected=", ".join(needed),
             got=f"no {', '.join(missing)}",
             fix=f"{FETCH_COMMAND}; or go as far as the stage before: --until rollout",
         )
+
+
+def networks_needed(asked: Preset, samples: int) -> list[str]:
+    """The ids of the weights that a protocol needs to measure at most so many generated samples."""
+    needed = set()
+    if asked.reconstruction is not None:
+        needed |= {f"lpips-{net}" for net in asked.reconstruction.lpips}
+        needed |= {"dists-v0.1", "lpips-vgg"} if asked.reconstruction.dists_stride else set()
+    if asked.generation is not None:
+        needed |= {f"lpips-{asked.generation.lpips}"} if asked.generation.lpips else set()
+        if samples >= asked.generation.min_logs:
+            needed |= {"i3d-k400", *(["inception-2015-12-05"] if asked.generation.image_stride else [])}
+    return sorted(needed)
 
 
 def _sources_text(sources: list[ResolvedSource]) -> str:

@@ -8,7 +8,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from evaluation.config import EvaluateConfig, GateLimits
+from evaluation.config import EvaluateConfig
+from evaluation.gate_config import GateLimits
+from evaluation.protocols import preset
 from flows.checks.config import ValidateConfig
 from flows.params import PARAMS_FILE, check, read_params
 from worldmodel.data.config import PrepareConfig
@@ -70,8 +72,29 @@ class Profile(BaseModel):
             "train_worldrec.train.context_stride": self.train_worldrec.train.context_stride,
             "reconstruct.context_stride": self.reconstruct.context_stride,
         }
+        protocol = preset(self.evaluate.protocol)
+        if protocol.reconstruction is not None:
+            strides[f"evaluate.protocol {protocol.name}"] = protocol.reconstruction.context_stride
         if len(set(strides.values())) > 1:
             raise ValueError(f"the context stride must be the same everywhere, not {strides}")
+        return self
+
+    @model_validator(mode="after")
+    def _videos_can_be_measured(self) -> Self:
+        asked, tokenizer = preset(self.evaluate.protocol), self.train_tokenizer
+        if asked.generation is None:
+            return self
+        if tokenizer.rate_hz != asked.generation.rate_hz:
+            raise ValueError(
+                f"train_tokenizer.rate_hz {tokenizer.rate_hz:g} must be that of evaluate.protocol {asked.name}: "
+                f"{asked.generation.rate_hz:g}"
+            )
+        fewest = asked.generation.window + (0 if asked.generation.given_counts else 1)
+        if tokenizer.frames < fewest:
+            raise ValueError(
+                f"train_tokenizer.frames {tokenizer.frames} must be {fewest} or more: evaluate.protocol {asked.name} "
+                f"measures {asked.generation.window} frames"
+            )
         return self
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from flows.process import die_with_parent
 from worldmodel.errors import DataError, ParamsError, Preempted, StageError, WorkspaceError, WorldModelError
 
 STATE_FILE, PROGRESS_FILE, METRICS_FILE = "state.json", "progress.json", "metrics.jsonl"
+NOT_APPLICABLE_FILE = "not_applicable.json"
 EXIT_FAILED, EXIT_PREEMPTED = 1, 75
 
 Params = TypeVar("Params", bound=BaseModel)

@@ -3,7 +3,8 @@
     WorldModelError                 what went wrong, what was expected, and the way out
     ├── ParamsError                 params.yaml: a wrong key, type, range or combination
     ├── DataError                   a log, clip, shard or manifest that cannot be used
-    │   └── UnfitDataError          the data were read, and failed validation
+    │   ├── UnfitDataError          the data were read, and failed validation
+    │   └── ProtocolMismatchError   two reports were not measured alike, so they are not compared
     ├── StageError                  a pipeline stage failed; names the stage and its log
     ├── WorkspaceError              git, DVC, lock, disk: the place a run works in
     ├── RemoteError                 a remote store is full, or cannot be reached; trying again may help
@@ -48,6 +49,10 @@ class DataError(WorldModelError):
 
 class UnfitDataError(DataError):
     """The data were read, and failed validation."""
+
+
+class ProtocolMismatchError(DataError):
+    """Two reports were not measured alike, so they are not compared."""
 
 
 class StageError(WorldModelError):

@@ -1,77 +1,110 @@
-"""From a package's checkpoint to safetensors: its sha256 first, then a reader that can build nothing but arrays.
+"""From a weights file to safetensors: its sha256 first, then a reader of tensors alone, their fingerprint, and a probe.
 
-The checkpoints of `WEIGHTS` are pickles of nested dicts of numpy arrays. They are read once, with an allow-list of the
-three globals that such a pickle needs; the tensors keep the source's names (joined by dots) and layout.
+What is written is the same to the byte wherever the file came from: a package, a copy of the file in it, or a
+safetensors file that this module wrote elsewhere.
 """
 
 import hashlib
-import io
 import json
-import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from evaluation.extractors.probe import Probe, probe_i3d
-from evaluation.extractors.weights import I3D_K400, WeightSource, check_fingerprint, record_of, weight_files
+from evaluation.extractors.checkpoints import UNREADABLE, Reader, read_arrays, read_torch, read_torchscript
+from evaluation.extractors.probe import (
+    Probe,
+    probe_dists,
+    probe_i3d,
+    probe_inception,
+    probe_lpips_alex,
+    probe_lpips_vgg,
+)
+from evaluation.extractors.weights import (
+    DISTS,
+    FETCH_COMMAND,
+    I3D_K400,
+    INCEPTION,
+    LPIPS_ALEX,
+    LPIPS_VGG,
+    WeightSource,
+    check_fingerprint,
+    load_tensors,
+    record_of,
+    weight_files,
+)
 from worldmodel.data.atomic import atomic_file
 from worldmodel.errors import DataError
 
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # its place before numpy 2
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+SAFETENSORS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a source is read and tried out.
+
+    Attributes:
+        read: the reader of its file's format.
+        probe: runs the network, and raises `DataError` when it does not say what it should.
+        base: the source of the network below, whose tensors the probe gets as well; it is converted before.
+    """
+
+    read: Reader
+    probe: Callable[[Mapping[str, Tensor]], Probe]
+    base: WeightSource | None = None
+
+
+RECIPES = {
+    I3D_K400.id: Recipe(read_arrays, probe_i3d),
+    INCEPTION.id: Recipe(read_torchscript, probe_inception),
+    LPIPS_ALEX.id: Recipe(read_arrays, probe_lpips_alex),
+    LPIPS_VGG.id: Recipe(read_arrays, probe_lpips_vgg),
+    DISTS.id: Recipe(read_torch, probe_dists, base=LPIPS_VGG),
 }
-PROBES: dict[str, Callable[[Mapping[str, Tensor]], Probe]] = {I3D_K400.id: probe_i3d}
 
 
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """Refuses every global that a pickle of arrays does not need."""
-        try:
-            return _ALLOWED[module_name, global_name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module_name}.{global_name} is not allowed") from None
-
-
-def read_checkpoint(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The arrays of a pickled checkpoint by their dotted names.
+def read_weights(source: WeightSource, path: Path) -> dict[str, Tensor]:
+    """The tensors of a source from a copy of its file, or from a converted file of it (*.safetensors).
 
     Raises:
-        DataError: the file is absent, its sha256 is another, or it holds anything but nested dicts of float32 arrays.
+        DataError: the file is absent, damaged or another, or holds other tensors.
     """
-    content = _content(path, sha256)
+    content = _content(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    converted = path.suffix == SAFETENSORS
+    if not converted and sha256 != source.sha256:
+        expected = f"sha256 {source.sha256}, or a converted *{SAFETENSORS}"
+        raise DataError(f"{path} is not the recorded file of {source.id}", expected=expected, got=sha256)
     try:
-        arrays = dict(_leaves(_ArraysOnly(io.BytesIO(content)).load()))
-    except (pickle.UnpicklingError, EOFError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a checkpoint of arrays alone", got=str(error)) from error
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        tensors = load(content) if converted else RECIPES[source.id].read(content)
+    except (*UNREADABLE, SafetensorError) as error:
+        raise DataError(f"{path} is not a file of float32 tensors alone", got=str(error)) from error
+    check_fingerprint(source, tensors, path)
+    return tensors
 
 
-def convert(source: WeightSource, packages: Path, directory: Path) -> Probe:
+def convert(source: WeightSource, path: Path, directory: Path) -> Probe:
     """Writes a source's tensors and their record into `directory`, once they have passed every check.
 
     Args:
         source: an item of `WEIGHTS`.
-        packages: where its package is installed.
+        path: as of `read_weights`.
         directory: as `weights_directory()`.
 
     Returns:
-        What the network said of the probe clip.
+        What the network said of the probe.
 
     Raises:
-        DataError: the checkpoint, its tensors or the network they make are not the recorded ones.
+        DataError: the file, its tensors or the network they make are not the recorded ones.
+        MissingDependencyError: the network below is not in `directory` yet.
     """
-    path = packages / source.member
-    tensors = read_checkpoint(path, source.sha256)
-    check_fingerprint(source, tensors, path)
-    probe = PROBES[source.id](tensors)
+    recipe = RECIPES[source.id]
+    tensors = read_weights(source, path)
+    base = load_tensors(recipe.base, directory) if recipe.base else {}
+    probe = recipe.probe({**base, **tensors})
     content = save(tensors)
     tensors_file, record_file = weight_files(source, directory)
     with atomic_file(tensors_file) as file:
@@ -82,22 +115,9 @@ def convert(source: WeightSource, packages: Path, directory: Path) -> Probe:
     return probe
 
 
-def _content(path: Path, sha256: str) -> bytes:
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read", got=error.strerror or "") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise DataError(f"{path} is not the recorded file", expected=f"sha256 {sha256}", got=found)
-    return content
-
-
-def _leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, NDArray[np.float32]]]:
-    if isinstance(tree, np.ndarray) and tree.dtype == np.float32:
-        yield prefix, tree
-    elif isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        raise ValueError(f"{prefix or 'the root'} is a {type(tree).__name__}")
+        fix = f"{FETCH_COMMAND}, with --from naming a file that is there"
+        raise DataError(f"{path} cannot be read", got=error.strerror or "", fix=fix) from error

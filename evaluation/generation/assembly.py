@@ -1,154 +1,142 @@
-"""From curves and features of one group of clips to its part of the report: every method with its comparisons."""
+"""From what was seen of one group of clips to its part of the report: every method with its comparisons."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from evaluation.base import Interval
-from evaluation.generation.distances import Pair, distance_of
-from evaluation.generation.psnr import Curve, psnr_metric
+from evaluation.generation.comparisons import compared
+from evaluation.generation.curves import clips_metric, curve_metric
+from evaluation.generation.distances import Scored, score_distance
+from evaluation.generation.looking import Seen
+from evaluation.generation.recipes import Recipe
 from evaluation.generation.rollouts import RolloutMethod, RolloutSample
-from evaluation.generation.words import comparison_sentence, group_sentence
+from evaluation.generation.spans import Span
+from evaluation.generation.words import group_sentence, leading_method
 from evaluation.generation_report import (
     REPEAT,
-    STUDENT,
-    TEACHER,
     TOKENIZER,
     TRUE_FRAMES,
-    UNDISTILLED,
-    Comparison,
     GenerationGroup,
     MeasuredMethod,
     Role,
     VideoMetric,
+    Window,
 )
-from evaluation.grouping import interval_over_logs
-from evaluation.metrics.catalogue import VIDEO_METRICS, VIDEO_PSNR, MetricSpec
-from evaluation.metrics.distance_intervals import difference_interval, distance_interval
-from evaluation.report import Statistics
-from evaluation.statistics import why_no_interval
-
-# what a training stage is for: each method against what it is to improve on, beside the baseline
-COMPARED = {TEACHER: ("bidirectional_causal",), "ode": (UNDISTILLED,), STUDENT: (UNDISTILLED,)}
+from evaluation.metrics.catalogue import VIDEO_METRICS, MetricSpec
+from evaluation.report import SliceValue, Statistics
+from evaluation.slices import SlicedClip, Slicing, slice_values
 
 
 @dataclass(frozen=True)
 class GroupParts:
-    """What was read of one group: PSNR curves by method, and feature pairs by metric and method."""
+    """What is known of one group.
+
+    Attributes:
+        generated, reference: its clips.
+        methods: the baseline first.
+        seen: curves and features.
+        spans: the windows of the features.
+        recipes: the distances to take of them.
+        joint: further metrics by method, metric id and sample id.
+        no_distances: why there are no features.
+    """
 
     generated: Sequence[RolloutSample]
     reference: Sequence[RolloutSample]
     methods: Sequence[RolloutMethod]
-    curves: Mapping[str, Sequence[Curve]]
-    pairs: Mapping[str, Mapping[str, Pair]]
-    no_distances: str | None
+    seen: Seen
+    spans: Sequence[Span] = ()
+    recipes: Sequence[Recipe] = ()
+    joint: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    no_distances: str | None = None
 
 
-def assemble(parts: GroupParts, rate_hz: float, statistics: Statistics) -> GenerationGroup:
+def assemble(parts: GroupParts, rate_hz: float, slicing: Slicing, statistics: Statistics) -> GenerationGroup:
     """The group's record: floors, then the baseline and the methods in pipeline order."""
     first = parts.generated[0]
-    alone = {name: _metrics(name, parts, rate_hz, statistics) for name in _names(parts)}
-    known = {method.name: method for method in parts.methods}
-    methods = []
-    for name, metrics in alone.items():
-        compared = tuple(_compared(name, metric, alone, parts, statistics) for metric in metrics.values())
-        method = known.get(name)
-        role: Role = "floor" if method is None else "baseline" if name == REPEAT else "method"
-        methods.append(
-            MeasuredMethod(
-                name=name,
-                role=role,
-                steps=None if method is None else method.steps,
-                weights_sha256=None if method is None else method.weights_sha256,
-                metrics=compared,
-            )
-        )
+    scores = {name: _scores(name, parts, rate_hz, statistics) for name in _names(parts)}
     group = GenerationGroup(
         source=first.source,
         split=first.split,
         same_log=first.same_log,
         n_clips=len(parts.generated),
-        n_logs=_n_logs(parts.generated),
+        n_logs=len({sample.log_id for sample in parts.generated}),
         n_reference_clips=len(parts.reference),
-        n_reference_logs=_n_logs(parts.reference),
-        methods=tuple(methods),
+        n_reference_logs=len({sample.log_id for sample in parts.reference}),
+        methods=tuple(_method(name, scores, parts, rate_hz, statistics) for name in scores),
         no_distances=parts.no_distances,
         sentence="",
     )
-    return group.model_copy(update={"sentence": group_sentence(group)})
+    slices = tuple(_slices(group, parts, slicing, statistics))
+    return group.model_copy(update={"sentence": group_sentence(group), "slices": slices})
 
 
-def _names(parts: GroupParts) -> list[str]:
-    """Methods in the order of the report; the true frames have nothing but distances."""
-    floors = [TRUE_FRAMES, TOKENIZER] if parts.pairs else [TOKENIZER]
-    return floors + [method.name for method in parts.methods]
-
-
-def _metrics(name: str, parts: GroupParts, rate_hz: float, statistics: Statistics) -> dict[str, VideoMetric]:
-    found = {}
-    for spec in VIDEO_METRICS.values():
-        if spec is VIDEO_PSNR:
-            if name in parts.curves:
-                found[spec.id] = psnr_metric(parts.curves[name], rate_hz, statistics)
-        elif name in parts.pairs.get(spec.id, {}):
-            found[spec.id] = _distance(spec, parts.pairs[spec.id][name])
-    return found
-
-
-def _distance(spec: MetricSpec, pair: Pair) -> VideoMetric:
-    found = distance_interval(distance_of(spec), pair.reference, pair.made)
-    return VideoMetric(
-        id=spec.id,
-        unit=spec.unit,
-        direction=spec.direction,
-        value=found.value,
-        n_clips=len(pair.made.logs),
-        n_logs=len(set(pair.made.logs)),
-        n_reference_clips=len(pair.reference.logs),
-        n_reference_logs=len(set(pair.reference.logs)),
-        ci95=_interval(found.ci95),
-        no_interval=found.no_interval,
+def _method(
+    name: str, scores: Mapping[str, Mapping[str, Scored]], parts: GroupParts, rate_hz: float, statistics: Statistics
+) -> MeasuredMethod:
+    method = next((m for m in parts.methods if m.name == name), None)
+    role: Role = "floor" if method is None else "baseline" if name == REPEAT else "method"
+    return MeasuredMethod(
+        name=name,
+        role=role,
+        steps=None if method is None else method.steps,
+        weights_sha256=None if method is None else method.weights_sha256,
+        metrics=tuple(compared(name, scored, scores, statistics) for scored in scores[name].values()),
+        windows=tuple(_windows(name, parts, rate_hz, statistics)),
     )
 
 
-def _compared(
-    name: str,
-    metric: VideoMetric,
-    alone: Mapping[str, Mapping[str, VideoMetric]],
-    parts: GroupParts,
-    statistics: Statistics,
-) -> VideoMetric:
-    """The metric with its comparisons: to the baseline, and to what the method is to improve on."""
-    if name in (REPEAT, TOKENIZER, TRUE_FRAMES) or metric.value is None:
-        return metric
-    against = {}
-    for other in (REPEAT, *COMPARED.get(name, ())):
-        theirs = alone.get(other, {}).get(metric.id)
-        if theirs is None or theirs.value is None:
-            continue
-        interval, why = _paired(name, other, metric, parts, statistics)
-        difference = metric.value - theirs.value
-        sentence = comparison_sentence((name, other), metric, difference, interval, why)
-        against[other] = Comparison(difference=difference, ci95=interval, no_interval=why, sentence=sentence)
-    return metric.model_copy(update={"against": against})
+def _names(parts: GroupParts) -> list[str]:
+    """Methods in the order of the report; the true frames are there where something was measured of them."""
+    has_true = bool(parts.recipes) or bool(parts.joint.get(TRUE_FRAMES))
+    return [*([TRUE_FRAMES] if has_true else []), TOKENIZER, *(method.name for method in parts.methods)]
 
 
-def _paired(
-    name: str, other: str, metric: VideoMetric, parts: GroupParts, statistics: Statistics
-) -> tuple[Interval | None, str | None]:
-    """The interval of a paired difference, or why there is none."""
-    if metric.id != VIDEO_PSNR.id:
-        ours, theirs = parts.pairs[metric.id][name], parts.pairs[metric.id][other]
-        distance = distance_of(VIDEO_METRICS[metric.id])
-        found = difference_interval(distance, ours.reference, ours.made, theirs.made.values)
-        return _interval(found.ci95), found.no_interval
-    curves = zip(parts.curves[name], parts.curves[other], strict=True)
-    differences, logs = [a.mean - b.mean for a, b in curves], [sample.log_id for sample in parts.generated]
-    return interval_over_logs(differences, logs, statistics), why_no_interval(logs)
+def _scores(name: str, parts: GroupParts, rate_hz: float, statistics: Statistics) -> dict[str, Scored]:
+    """Every metric of a method by id: distances of the first window, and means over clips of all frames."""
+    found = {recipe.spec.id: scored for recipe, scored in _distances(name, parts, 0, statistics.seed)}
+    for spec, by_method in parts.seen.curves.items():
+        if name in by_method:
+            found[spec.id] = Scored(curve_metric(spec, by_method[name], rate_hz, statistics))
+    for metric_id, values in parts.joint.get(name, {}).items():
+        found[metric_id] = Scored(clips_metric(VIDEO_METRICS[metric_id], parts.generated, values, statistics))
+    return found
 
 
-def _interval(found: tuple[float, float] | None) -> Interval | None:
-    return None if found is None else Interval(low=found[0], high=found[1])
+def _distances(name: str, parts: GroupParts, place: int, seed: int | None) -> Iterator[tuple[Recipe, Scored]]:
+    for recipe in parts.recipes:
+        table = parts.seen.tables[place].get(recipe.table)
+        if table is not None and name in table.made:
+            yield recipe, score_distance(recipe, table, name, seed)
 
 
-def _n_logs(samples: Sequence[RolloutSample]) -> int:
-    return len({sample.log_id for sample in samples})
+def _windows(name: str, parts: GroupParts, rate_hz: float, statistics: Statistics) -> Iterator[Window]:
+    """The drift curve, where there are two windows or more: distances, and the parts of the curves inside each."""
+    for place, span in enumerate(parts.spans if len(parts.spans) > 1 else ()):
+        metrics = [scored.metric for _, scored in _distances(name, parts, place, None)]
+        for spec, by_method in parts.seen.curves.items():
+            inside = [curve.within(span) for curve in by_method.get(name, ())]
+            if inside and inside[0].frames:
+                metrics.append(curve_metric(spec, inside, rate_hz, statistics))
+        yield Window(first=span.first, last=span.last, metrics=tuple(metrics))
+
+
+def _slices(
+    group: GenerationGroup, parts: GroupParts, slicing: Slicing, statistics: Statistics
+) -> Iterator[SliceValue]:
+    """The per-clip metrics of the leading method and of the baseline over the clips of every slice."""
+    samples = {sample.sample_id: sample for sample in parts.generated}
+    for name in dict.fromkeys((leading_method(group), REPEAT)):
+        method = None if name is None else group.method(name)
+        for metric in method.metrics if method is not None else ():
+            clips = _sliced(metric, samples)
+            if clips:
+                spec = MetricSpec(metric.id, metric.unit, metric.direction)
+                yield from slice_values(spec, clips, slicing, statistics, name)
+
+
+def _sliced(metric: VideoMetric, samples: Mapping[str, RolloutSample]) -> list[SlicedClip]:
+    found = []
+    for clip in metric.per_clip:
+        sample = samples[clip.sample_id]
+        found.append(SlicedClip(sample.clip_id, sample.log_id, clip.value, {sample.camera: clip.value}))
+    return found

@@ -1,116 +1,74 @@
-"""Fréchet and kernel distances of generated clips to reference clips of other logs, on features of videos.
+"""Fréchet and kernel distances of generated clips to reference clips of other logs, from tables of features.
 
 Every method is measured on the same clips against the same reference, so their numbers compare; numbers at another n do
-not (a Fréchet distance of few clips is mostly bias: read it beside the true frames' own, the floor). The given first
-frame is left out.
+not (a Fréchet distance of few clips is mostly bias: read it beside the true frames' own, the floor).
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evaluation.extractors.identity import ExtractorIdentity
-from evaluation.generation.rollouts import RolloutMethod, Rollouts, RolloutSample, Video, videos_of
-from evaluation.generation_report import TOKENIZER, TRUE_FRAMES
-from evaluation.metrics.catalogue import FVD, FVD_TOK, KVD, KVD_TOK, MetricSpec
-from evaluation.metrics.distance_intervals import Distance, LogRows
-from evaluation.metrics.distances import frechet, kernel_distance
-
-RAW, TOK = (FVD, KVD), (FVD_TOK, KVD_TOK)
-Matrix = NDArray[np.float64]
-
-
-class Features(Protocol):
-    """A network that turns a video uint8 [T, H, W, 3] into one feature vector, and remembers it by digest."""
-
-    @property
-    def identity(self) -> ExtractorIdentity: ...
-
-    def cached(self, digest: str, load: Callable[[], Video], name: str = "") -> Matrix: ...
+from evaluation.base import Interval
+from evaluation.generation.curves import NO_VALUE
+from evaluation.generation.features import FeatureTable
+from evaluation.generation.recipes import Recipe
+from evaluation.generation_report import VideoMetric
+from evaluation.metrics.distance_at_infinity import at_infinity
+from evaluation.metrics.distance_intervals import LogRows, Replicates, replicates
+from evaluation.metrics.distances import frechet
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What one method's distance is of: its clips and the reference clips."""
+class Scored:
+    """A metric of a method; of a distance also the numbers that its interval, and that of a difference, come from."""
 
-    made: LogRows
-    reference: LogRows
+    metric: VideoMetric
+    replicates: Replicates | None = None
 
 
-def pairs_by_metric(
-    rollouts: Rollouts,
-    methods: Sequence[RolloutMethod],
-    generated: Sequence[RolloutSample],
-    reference: Sequence[RolloutSample],
-    features: Features,
-    tick: Callable[[], None] = lambda: None,
-) -> dict[str, dict[str, Pair]]:
-    """For every metric id, the features behind each method's distance; the floors come first.
+def score_distance(recipe: Recipe, table: FeatureTable, method: str, seed: int | None) -> Scored:
+    """One distance of one method.
 
-    The true frames have no `-tok` distance of their own: after the tokenizer they are the method `tokenizer`.
+    Args:
+        recipe: which distance.
+        table: the features that it is of.
+        method: one of the table.
+        seed: of the draws behind `at_infinity`; None: leaves that out.
     """
-    reader = _Reader(rollouts, features, tick)
-    raw, tok = reader.true(reference), reader.made(TOKENIZER, reference)
-    decoded = reader.made(TOKENIZER, generated)
-    made_raw = {TRUE_FRAMES: reader.true(generated), TOKENIZER: decoded}
-    made_tok = {TOKENIZER: decoded}
-    for method in methods:
-        folder, decoded_folder = videos_of(method.name)
-        made_raw[method.name] = reader.made(folder, generated)
-        same = folder == decoded_folder
-        made_tok[method.name] = made_raw[method.name] if same else reader.made(decoded_folder, generated)
-    found: dict[str, dict[str, Pair]] = {}
-    for specs, made, other in ((TOK, made_tok, tok), (RAW, made_raw, raw)):
-        for spec in specs:
-            found[spec.id] = {name: Pair(clips, other) for name, clips in made.items()}
-    return found
+    made, reference, spec = table.of(method), table.true, recipe.spec
+    problem = problem_of("generated", made) or problem_of("reference", reference)
+    found = None if problem else replicates(recipe.distance, reference, made)
+    extrapolated = None
+    if found is not None and seed is not None and recipe.distance is frechet:
+        extrapolated = at_infinity(recipe.distance, reference, made, seed)
+    metric = VideoMetric(
+        id=spec.id,
+        unit=spec.unit,
+        direction=spec.direction,
+        value=None if found is None else found.value,
+        problem=problem,
+        n_clips=len(set(table.made_rows.samples)),
+        n_logs=len(set(made.logs)),
+        n_reference_clips=len(set(table.reference_rows.samples)),
+        n_reference_logs=len(set(reference.logs)),
+        ci95=None if found is None else interval_record(found.estimate.ci95),
+        no_interval=NO_VALUE if found is None else found.no_interval,
+        at_infinity=extrapolated,
+        n_rows=len(made.logs),
+    )
+    return Scored(metric, found)
 
 
-def passes(methods: Sequence[RolloutMethod], n_generated: int, n_reference: int) -> int:
-    """How many clips `pairs_by_metric` looks at, for progress."""
-    folders = {folder for method in methods for folder in videos_of(method.name)}
-    return (len(folders) + 2) * n_generated + 2 * n_reference
+def problem_of(name: str, rows: LogRows) -> str | None:
+    """Why these features have no distance that says anything, or None."""
+    n, bad = len(rows.logs), np.flatnonzero(~np.isfinite(rows.values).all(axis=1))
+    if len(bad):
+        return f"features of {len(bad)} of {n} {name} rows are not finite, first in log {rows.logs[bad[0]]}"
+    if not np.ptp(rows.values, axis=0).any():
+        return f"the features of all {n} {name} rows are one and the same"
+    return None
 
 
-def distance_of(spec: MetricSpec) -> Distance:
-    """The function behind a distance's id."""
-    return frechet if spec in (FVD, FVD_TOK) else kernel_distance
-
-
-@dataclass(frozen=True)
-class _Reader:
-    rollouts: Rollouts
-    features: Features
-    tick: Callable[[], None]
-
-    def true(self, samples: Iterable[RolloutSample]) -> LogRows:
-        """Features of recorded frames; those in the cache are not read again."""
-        found = [(self._true(sample), sample.log_id) for sample in samples]
-        return _stack(found)
-
-    def made(self, method: str, samples: Iterable[RolloutSample]) -> LogRows:
-        found = [(self._made(method, sample), sample.log_id) for sample in samples]
-        return _stack(found)
-
-    def _true(self, sample: RolloutSample) -> Matrix:
-        self.tick()
-        return self.features.cached(
-            self.rollouts.true_digest(sample), lambda: self.rollouts.true(sample)[1:], sample.sample_id
-        )
-
-    def _made(self, method: str, sample: RolloutSample) -> Matrix:
-        self.tick()
-        video = self.rollouts.made(method, sample)[1:]
-        return self.features.cached(_content(video), lambda: video, f"{method} {sample.sample_id}")
-
-
-def _content(video: Video) -> str:
-    return hashlib.sha256(repr(video.shape).encode() + np.ascontiguousarray(video).tobytes()).hexdigest()
-
-
-def _stack(found: list[tuple[Matrix, str]]) -> LogRows:
-    return LogRows(np.stack([values for values, _ in found]), tuple(log for _, log in found))
+def interval_record(found: tuple[float, float] | None) -> Interval | None:
+    """An interval as a record."""
+    return None if found is None else Interval(low=found[0], high=found[1])

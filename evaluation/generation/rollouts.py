@@ -1,8 +1,9 @@
 """What `rollout` left to be measured: index.json and one safetensors file a generated clip and method."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,14 @@ from evaluation.base import fingerprint
 from evaluation.generation_report import REPEAT, TOKENIZER
 from evaluation.renders import Part, first_problem
 from worldmodel.data.manifest import ClipRow
+from worldmodel.data.schema import Clip
 from worldmodel.data.shards import ClipStore
 from worldmodel.errors import DataError
 
 INDEX_FILE = "index.json"
 REPEAT_DECODED = "repeat_last_frame_tokenizer"
 _FIX = "run the rollout stage again"
+_RATE_TOLERANCE = 0.01
 Video = NDArray[np.uint8]
 
 
@@ -45,6 +48,14 @@ class RolloutSample(Part):
     role: Literal["generated", "reference"]
 
 
+class Spread(Part):
+    """A method's samples that were rolled out with further seeds: a folder of videos for each such seed."""
+
+    method: str
+    folders: tuple[str, ...] = Field(min_length=1)
+    sample_ids: tuple[str, ...] = Field(min_length=1)
+
+
 class LeftOutRollout(Part):
     """A held-out clip of a source, or a whole method, that was not rolled out, and why."""
 
@@ -55,7 +66,10 @@ class LeftOutRollout(Part):
 
 
 class RolloutIndex(Part):
-    """index.json: frames of a clip and their rate, the methods in pipeline order, the clips, and the tokenizer."""
+    """index.json: frames of a clip and their rate, the methods in pipeline order, the clips, and the tokenizer.
+
+    `spread` is null where no method was rolled out with more than one seed.
+    """
 
     frames: int = Field(ge=2)
     rate_hz: float = Field(gt=0)
@@ -63,6 +77,7 @@ class RolloutIndex(Part):
     samples: tuple[RolloutSample, ...]
     tokenizer_sha256: str
     left_out: tuple[LeftOutRollout, ...] = ()
+    spread: Spread | None = None
 
 
 def read_rollouts(root: Path) -> RolloutIndex:
@@ -80,11 +95,25 @@ def read_rollouts(root: Path) -> RolloutIndex:
     for key, names in (("sample", [s.sample_id for s in index.samples]), ("method", [m.name for m in index.methods])):
         if len(set(names)) < len(names):
             raise DataError(f"{path}: a {key} is named twice", got=", ".join(sorted(names)), fix=_FIX)
+    _check_spread(path, index)
     for sample in index.samples:
         if len(sample.frame_indices) != index.frames:
             found = str(len(sample.frame_indices))
             raise DataError(f"{path}: frames of {sample.sample_id}", expected=str(index.frames), got=found, fix=_FIX)
     return index
+
+
+def _check_spread(path: Path, index: RolloutIndex) -> None:
+    """Refuses further seeds of a method or sample that was not generated."""
+    spread = index.spread
+    if spread is None:
+        return
+    generated = {sample.sample_id for sample in index.samples if sample.role == "generated"}
+    unknown = sorted({spread.method} - {method.name for method in index.methods}) + sorted(
+        set(spread.sample_ids) - generated
+    )
+    if unknown:
+        raise DataError(f"{path}: spread is of what was not generated", got=", ".join(unknown), fix=_FIX)
 
 
 @dataclass(frozen=True)
@@ -95,16 +124,25 @@ class Rollouts:
     index: RolloutIndex
     store: ClipStore
 
-    def true(self, sample: RolloutSample) -> Video:
-        """The recorded frames [T, H, W, 3] of a clip.
+    def clip(self, sample: RolloutSample) -> Clip:
+        """The recorded frames of all cameras behind a sample, with all that is known of them.
 
         Raises:
             DataError: the clip is not of this preparation of the data, or must not be measured.
         """
         self._check(sample)
-        clip = self.store.load(sample.clip_id, sample.frame_indices)
-        video: Video = clip.rgb[:, clip.cameras.index(sample.camera)]
-        return np.ascontiguousarray(video)
+        return self.store.load(sample.clip_id, sample.frame_indices)
+
+    def true(self, sample: RolloutSample) -> Video:
+        """The recorded frames [T, H, W, 3] of a sample; raises what `clip` does."""
+        clip = self.clip(sample)
+        return np.ascontiguousarray(clip.rgb[:, clip.cameras.index(sample.camera)])
+
+    def of_seeds(self, method: str, sample: RolloutSample) -> list[Video]:
+        """A method's videos [T, H, W, 3] of a sample by all seeds, the usual one first; raises what `made` does."""
+        spread = self.index.spread
+        further = spread.folders if spread and spread.method == method and sample.sample_id in spread.sample_ids else ()
+        return [self.made(folder, sample) for folder in (method, *further)]
 
     def made(self, method: str, sample: RolloutSample) -> Video:
         """What a method (or the tokenizer) made of a clip, [T, H, W, 3]; its first frame is the given one.
@@ -129,15 +167,23 @@ class Rollouts:
             raise DataError(f"{path}: tensor rgb", expected=f"uint8 {list(shape)}", got=got, fix=_FIX)
         return video
 
-    def true_digest(self, sample: RolloutSample) -> str:
-        """Digest of a clip's measured true frames without reading them: of its content, camera and frame numbers."""
+    def true_digest(self, sample: RolloutSample, frames: Sequence[int]) -> str:
+        """Digest of these true frames of a sample without reading them: of its content, camera and frame numbers."""
+        row = self._check(sample)
+        return fingerprint([row["sha256"], sample.camera, [sample.frame_indices[i] for i in frames]])
+
+    def size(self, sample: RolloutSample) -> tuple[int, int]:
+        """Height and width of a sample's frames in pixels."""
         row = self.store.row(sample.clip_id)
-        return fingerprint([row["sha256"], sample.camera, list(sample.frame_indices[1:])])
+        return row["height"], row["width"]
 
     def digest(self, samples: Iterable[RolloutSample]) -> str:
         """Digest of what is measured: which clips in which role, and their content."""
+        measured = range(1, self.index.frames)
         return fingerprint(
-            sorted([s.sample_id, s.role, s.same_log, s.frame_indices[0], self.true_digest(s)] for s in samples)
+            sorted(
+                [s.sample_id, s.role, s.same_log, s.frame_indices[0], self.true_digest(s, measured)] for s in samples
+            )
         )
 
     def _check(self, sample: RolloutSample) -> ClipRow:
@@ -152,9 +198,24 @@ class Rollouts:
                 got=f"{', '.join(said)}; frames {list(sample.frame_indices)}; camera {sample.camera}",
                 fix=_FIX,
             )
+        _check_rate(sample, row, self.index.rate_hz)
         if sample.role == "generated":
             _check_held_out(sample, row)
         return row
+
+
+def _check_rate(sample: RolloutSample, row: ClipRow, rate_hz: float) -> None:
+    """Refuses frames that are not evenly spaced in time, at the rate of the index."""
+    indices = sample.frame_indices
+    steps = {later - earlier for earlier, later in pairwise(indices)}
+    rates = {row["rate_hz"] / step for step in steps if step > 0}
+    if len(steps) != len(rates) or any(abs(rate / rate_hz - 1) > _RATE_TOLERANCE for rate in rates):
+        raise DataError(
+            f"rollout {sample.sample_id}: frames of another rate than the index says",
+            expected=f"{rate_hz:g} Hz",
+            got=f"frames {list(indices)} of a clip of {row['rate_hz']:g} Hz",
+            fix=_FIX,
+        )
 
 
 def _check_held_out(sample: RolloutSample, row: ClipRow) -> None:

@@ -6,9 +6,10 @@ from evaluation.metrics.catalogue import KVD_TOK, VIDEO_PSNR
 
 
 def short(value: float, sign: str = "-") -> str:
-    """About three digits: distances run from a fraction to thousands."""
-    decimals = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    return f"{value:{sign}.{decimals}f}"
+    """About three digits: distances run from a thousandth to thousands."""
+    size = abs(value)
+    decimals = 0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.0995 or size == 0 else 3
+    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
 
 
 def comparison_sentence(
@@ -27,13 +28,18 @@ def comparison_sentence(
     return f"{text}(95 % interval of the {bounds})."
 
 
+def leading_method(group: GenerationGroup) -> str | None:
+    """The method that stands for the model: the student, else the last one; None where no model generated."""
+    names = [method.name for method in group.methods if method.role == "method"]
+    return STUDENT if STUDENT in names else names[-1] if names else None
+
+
 def group_sentence(group: GenerationGroup) -> str:
     """What the student (or the last method) scores, and against what."""
     place = "same log: training saw other frames" if group.same_log else f"{group.split} split"
-    names = [method.name for method in group.methods if method.role == "method"]
-    if not names:
+    name = leading_method(group)
+    if name is None:
         return f"On {group.source} ({place}) no model generated anything."
-    name = STUDENT if STUDENT in names else names[-1]
     found = [group.metric(name, spec.id) for spec in (KVD_TOK, VIDEO_PSNR)]
     values = [f"{m.id} {short(m.value)}{_unit(m)}" for m in found if m is not None and m.value is not None]
     text = f"On {group.source} ({place}, {_count(group.n_clips, 'clip')} of {_count(group.n_logs, 'log')}) {name} "

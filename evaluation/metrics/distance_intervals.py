@@ -2,8 +2,10 @@
 
 Rows of one log are not independent, so what is left out is a log; those of the generated set and those of the reference
 each add their variance (two-sample jackknife; Efron and Stein 1981), and the interval is Student's, over the smaller
-number of logs less one. It is about the distance at this n, whose bias it does not remove. A bootstrap with replacement
-has no place here: rows drawn twice lower the rank and raise a Fréchet distance by more than its spread.
+number of logs less one. More than `MAX_GROUPS` logs are dealt into so many groups, which are left out instead
+(delete-a-group jackknife; Kott 2001), for a Fréchet distance of many images is slow. The interval is about the distance
+at this n, whose bias it does not remove. A bootstrap with replacement has no place here: rows drawn twice lower the
+rank and raise a Fréchet distance by more than its spread.
 
 Measured on normal features of 400 dimensions whose variances fall off as those of real ones do (3 rows a log; 4, 8 and
 16 logs a set; 120 draws each): the standard error is 5 to 39 % too wide for a distance and 14 to 56 % for a paired
@@ -14,17 +16,21 @@ is 14 to 96 % too wide.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodel.errors import DataError
+
 MIN_LOGS = 4
-METHOD = "delete-one-log jackknife over generated and reference logs, Student's t"
+MAX_GROUPS = 32
+METHOD = "delete-one-log jackknife (above 32 logs: 32 groups) over generated and reference logs, Student's t"
 _NORMAL_975 = 1.959963984540054
 
 Matrix = NDArray[np.float64]
 Distance = Callable[[Matrix, Matrix], float]
-Statistic = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,12 @@ class LogRows:
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.logs):
-            raise ValueError(f"{len(self.values)} rows but {len(self.logs)} log ids")
+            raise DataError("features and logs differ in number", got=f"{len(self.values)} rows, {len(self.logs)} logs")
+
+    def without(self, logs: Sequence[str]) -> "LogRows":
+        """The rows of all other logs."""
+        keep = ~np.isin(self.logs, logs)
+        return LogRows(self.values[keep], [log for log, kept in zip(self.logs, keep, strict=True) if kept])
 
 
 @dataclass(frozen=True)
@@ -56,19 +67,68 @@ class Estimate:
     method: str = METHOD
 
 
-def distance_interval(distance: Distance, reference: LogRows, generated: LogRows) -> Estimate:
-    """A distance of generated rows to reference rows, with its interval.
+@dataclass(frozen=True)
+class Replicates:
+    """A number over all rows, and again without each group of logs; the difference of two is that of paired numbers.
+
+    Attributes:
+        value: over all rows.
+        without_reference, without_generated: without each group of reference logs, or of generated ones; empty where
+            `no_interval` says why.
+        no_interval: why there are too few.
+    """
+
+    value: float
+    without_reference: Vector
+    without_generated: Vector
+    no_interval: str | None = None
+
+    def __sub__(self, other: "Replicates") -> "Replicates":
+        """The paired difference: of distances of the same logs to the same reference."""
+        if (len(self.without_reference), len(self.without_generated)) != (
+            len(other.without_reference),
+            len(other.without_generated),
+        ):
+            raise DataError("distances of other logs cannot be paired", fix="measure both on the same clips")
+        return Replicates(
+            self.value - other.value,
+            self.without_reference - other.without_reference,
+            self.without_generated - other.without_generated,
+            self.no_interval,
+        )
+
+    @property
+    def estimate(self) -> Estimate:
+        """The number with its interval."""
+        if self.no_interval is not None:
+            return Estimate(self.value, None, self.no_interval)
+        error = np.sqrt(_variance(self.without_reference) + _variance(self.without_generated))
+        half = float(student_975(min(len(self.without_reference), len(self.without_generated)) - 1) * error)
+        return Estimate(self.value, (self.value - half, self.value + half), None)
+
+
+def replicates(distance: Distance, reference: LogRows, generated: LogRows) -> Replicates:
+    """A distance of generated rows to reference rows, over all logs and without each group of them.
 
     Args:
         distance: `frechet` or `kernel_distance`.
         reference: rows to compare with.
         generated: rows of the method.
     """
+    value = distance(reference.values, generated.values)
+    reason = why_no_distance_interval(reference.logs, generated.logs)
+    if reason is not None:
+        return Replicates(value, np.empty(0), np.empty(0), reason)
+    return Replicates(
+        value,
+        np.array([distance(reference.without(logs).values, generated.values) for logs in _groups(reference.logs)]),
+        np.array([distance(reference.values, generated.without(logs).values) for logs in _groups(generated.logs)]),
+    )
 
-    def statistic(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-        return distance(reference.values[ours], generated.values[theirs])
 
-    return _jackknife(statistic, reference.logs, generated.logs)
+def distance_interval(distance: Distance, reference: LogRows, generated: LogRows) -> Estimate:
+    """A distance of generated rows to reference rows, with its interval; arguments as `replicates` has them."""
+    return replicates(distance, reference, generated).estimate
 
 
 def difference_interval(distance: Distance, reference: LogRows, generated: LogRows, other: Matrix) -> Estimate:
@@ -79,15 +139,15 @@ def difference_interval(distance: Distance, reference: LogRows, generated: LogRo
         reference: rows to compare with.
         generated: rows of the method.
         other: rows of another method for the same clips, in the same order.
+
+    Raises:
+        DataError: the rows of both are not as many, or not as wide.
     """
     if other.shape != generated.values.shape:
-        raise ValueError(f"paired rows differ in shape: {generated.values.shape} and {other.shape}")
-
-    def statistic(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-        rows = reference.values[ours]
-        return distance(rows, generated.values[theirs]) - distance(rows, other[theirs])
-
-    return _jackknife(statistic, reference.logs, generated.logs)
+        got = f"{list(generated.values.shape)} and {list(other.shape)}"
+        raise DataError("paired features differ in shape", expected="[N, d] of the same clips", got=got)
+    paired = LogRows(other, generated.logs)
+    return (replicates(distance, reference, generated) - replicates(distance, reference, paired)).estimate
 
 
 def why_no_distance_interval(reference_logs: Sequence[str], generated_logs: Sequence[str]) -> str | None:
@@ -99,22 +159,17 @@ def why_no_distance_interval(reference_logs: Sequence[str], generated_logs: Sequ
     return None
 
 
-def _jackknife(statistic: Statistic, reference_logs: Sequence[str], generated_logs: Sequence[str]) -> Estimate:
-    ours, theirs = np.asarray(reference_logs), np.asarray(generated_logs)
-    all_ours, all_theirs = np.ones(len(ours), bool), np.ones(len(theirs), bool)
-    value = statistic(all_ours, all_theirs)
-    reason = why_no_distance_interval(reference_logs, generated_logs)
-    if reason is not None:
-        return Estimate(value, None, reason)
-    without_ours = [statistic(ours != log, all_theirs) for log in np.unique(ours)]
-    without_theirs = [statistic(all_ours, theirs != log) for log in np.unique(theirs)]
-    error = np.sqrt(_variance(without_ours) + _variance(without_theirs))
-    half = float(student_975(min(len(without_ours), len(without_theirs)) - 1) * error)
-    return Estimate(value, (value - half, value + half), None)
+def _groups(logs: Sequence[str]) -> list[list[str]]:
+    """Each log alone, or all dealt into `MAX_GROUPS` groups in an order that says nothing of them: by digest."""
+    names = sorted(set(logs))
+    if len(names) <= MAX_GROUPS:
+        return [[name] for name in names]
+    shuffled = sorted(names, key=lambda name: sha256(name.encode()).digest())
+    return [shuffled[start::MAX_GROUPS] for start in range(MAX_GROUPS)]
 
 
-def _variance(left_out: Sequence[float]) -> float:
-    """The jackknife's variance from the statistic without each log in turn."""
+def _variance(left_out: Vector) -> float:
+    """The jackknife's variance from the statistic without each group in turn."""
     n = len(left_out)
     return float((n - 1) * np.var(left_out))
 

@@ -3,7 +3,7 @@
 PSNR is -10 log10 of the mean squared error over pixels and channels on [0, 1]. It is capped at `PSNR_CAP_DB`, which is
 what identical images get, where it would be infinite. SSIM is scikit-image's definition (Wang et al. 2004 with a 7x7
 uniform window and the sample covariance); its mean leaves out the 3 border pixels whose window leaves the image, and a
-region's SSIM is the mean of the same map inside the region. Learned metrics (LPIPS, DISTS) are left out.
+region's SSIM is the mean of the same map inside the region. LPIPS and DISTS are in `evaluation.perceptual`.
 """
 
 from collections.abc import Callable

@@ -65,9 +65,9 @@ def _of_videos(report: Report, measured: "Measured", config: EvaluateConfig, out
     from evaluation.pictures.samples import shown_groups
     from worldmodel.data.shards import ClipStore
 
-    if measured.generated is None:
+    if measured.rollout is None:
         return
-    root, scale = measured.generated.root, config.generation.video_scale
+    root, scale = measured.rollout, config.video_scale
     rollouts = Rollouts(root, read_rollouts(root), ClipStore(measured.prepare))
     rate = rollouts.index.rate_hz
     for group in shown_groups(report.generation):

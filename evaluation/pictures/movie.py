@@ -5,10 +5,12 @@ same videos give the same bytes it is encoded by one thread, with FFmpeg's bitex
 tree: with the tree, encodings of the same frames in one process came out in two to four versions.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -50,22 +52,35 @@ def pages(films: Sequence[Film], rate_hz: float, scale: int) -> Iterator[Pixels]
 
 def write_mp4(path: Path, images: Sequence[Pixels], rate_hz: float) -> None:
     """Writes images [H, W, 3] of even size as H.264 in mp4, aside first."""
+    with atomic_file(path) as file:
+        _encode(file, images, rate_hz, _X264, "+faststart")
+
+
+def mp4_bytes(images: Sequence[Pixels], rate_hz: float, crf: int) -> bytes:
+    """The same in memory, at this quality (lower is better); every frame can be sought at once."""
+    buffer = io.BytesIO()
+    _encode(buffer, images, rate_hz, _X264 | {"crf": str(crf), "bf": "0"})
+    return buffer.getvalue()
+
+
+def _encode(
+    file: BinaryIO, images: Sequence[Pixels], rate_hz: float, settings: dict[str, str], layout: str = ""
+) -> None:
     import av
     from av.codec.context import ThreadType
 
-    with atomic_file(path) as file:
-        options = {"fflags": "+bitexact", "movflags": "+faststart"}
-        with av.open(file, "w", format="mp4", options=options) as container:
-            rate = Fraction(rate_hz).limit_denominator(1000)
-            stream = container.add_stream("libx264", rate=rate, options=_X264)
-            stream.height, stream.width = images[0].shape[:2]
-            stream.pix_fmt = "yuv420p"
-            stream.thread_type, stream.thread_count = ThreadType.NONE, 1
-            stream.codec_context.flags |= av.codec.context.Flags.bitexact
-            for image in images:
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
+    options = {"fflags": "+bitexact"} | ({"movflags": layout} if layout else {})
+    with av.open(file, "w", format="mp4", options=options) as container:
+        rate = Fraction(rate_hz).limit_denominator(1000)
+        stream = container.add_stream("libx264", rate=rate, options=settings)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.thread_type, stream.thread_count = ThreadType.NONE, 1
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        for image in images:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
 
 
 def draw_animation(path: Path, film: Film, rate_hz: float, scale: int) -> None:

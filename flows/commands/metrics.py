@@ -1,6 +1,7 @@
 """The commands below `metrics`: `fetch-weights`."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -9,11 +10,13 @@ from rich.table import Table
 from evaluation.extractors.weights import weights_directory
 from flows.cli import print_json
 from flows.metric_weights import Fetched, fetch
+from flows.weight_origins import parse_origins
 
 
-def fetch_weights(*, as_json: bool, quiet: bool) -> int:
-    """Fetches what is missing; with `quiet`, tells only what was fetched."""
-    found = fetch(weights_directory(), say=lambda text: print(text, file=sys.stderr))
+def fetch_weights(*, as_json: bool, quiet: bool, origins: Sequence[str] = ()) -> int:
+    """Fetches what is missing, from `origins` where they say; with `quiet`, tells only what was fetched."""
+    elsewhere = parse_origins(origins)
+    found = fetch(weights_directory(), say=lambda text: print(text, file=sys.stderr), origins=elsewhere)
     if as_json:
         print_json([asdict(weights) for weights in found])
     elif not quiet or any(weights.state == "fetched" for weights in found):

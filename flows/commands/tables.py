@@ -53,6 +53,9 @@ def print_outcome(console: Console, record: RunRecord, workspace: Path, decision
 def links(record: RunRecord, workspace: Path) -> dict[str, str]:
     """Where to look at a run."""
     found = dict(record.links)
+    page = workspace.parents[1] / "runs" / record.run_id / "report.html"
+    if page.is_file():
+        found["page"] = str(page)
     pictures = workspace / "artifacts" / "evaluate" / "pictures"
     if pictures.is_dir():
         found["pictures"] = str(pictures)

@@ -1,8 +1,8 @@
 """Stage `rollout`: videos of held-out samples by every method, and what they are compared with.
 
 Writes index.json and videos/<name>/<sample_id>.safetensors (rgb uint8 [T, H, W, 3]): of each method, of the given frame
-repeated (raw, and through the tokenizer), and the true frames through the tokenizer; or not_applicable.json. A batch is
-done or not done: a killed run goes on with the next.
+repeated (raw, and through the tokenizer), of the student by further seeds, and the true frames through the tokenizer;
+or not_applicable.json. A batch is done or not done: a killed run goes on with the next.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from flows.stage import Stage, main, write_json
 from flows.training import prepare_torch
 from worldmodel.data.atomic import atomic_directory
 from worldmodel.worldgen.config import RolloutConfig
-from worldmodel.worldgen.rollout import RECIPES, Choice, Role, choose
+from worldmodel.worldgen.rollout import RECIPES, STUDENT, Choice, Role, choose
 from worldmodel.worldgen.samples import SampleRow
 
 if TYPE_CHECKING:
@@ -29,10 +29,12 @@ REPEAT, TRUTH = "repeat_last_frame", "tokenizer"
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder of videos: its name, and the samples it holds."""
+    """One folder of videos: its name, the samples it holds, and which videos of them (see `VideoMaker.make`)."""
 
     name: str
     rows: Sequence[SampleRow]
+    made: str
+    again: int = 0
 
 
 def run(stage: Stage[RolloutConfig]) -> None:
@@ -51,7 +53,8 @@ def run(stage: Stage[RolloutConfig]) -> None:
         not_applicable(stage, "; ".join(["no held-out sample can be generated", *reasons]))
         return
     methods, left_out = _methods(stage)
-    _videos(stage, _maker(stage, store), _folders(methods, choice))
+    spread = _spread(stage.params, methods, choice)
+    _videos(stage, _maker(stage, store), [*_folders(methods, choice), *spread])
     index = {
         "schema_version": 1,
         "frames": store.frames,
@@ -60,6 +63,7 @@ def run(stage: Stage[RolloutConfig]) -> None:
         "samples": _samples(choice),
         "tokenizer_sha256": store.index.tokenizer_sha256,
         "left_out": [*left_out, *unsampled, *choice.left_out],
+        "spread": _spread_entry(spread),
     }
     write_json(stage.out / "index.json", index)
     stage.say(f"{len(choice.generated)} samples by {len(methods)} methods, {len(choice.reference)} to compare with")
@@ -111,12 +115,25 @@ def _maker(stage: Stage[RolloutConfig], store: "LatentStore") -> "VideoMaker":
 
 
 def _folders(methods: Sequence[dict[str, Any]], choice: Choice) -> list[Folder]:
-    folders = [Folder(TRUTH, [*choice.generated, *choice.reference])]
-    for method in methods:
-        folders.append(Folder(method["name"], choice.generated))
-        if method["name"] == REPEAT:
-            folders.append(Folder(f"{REPEAT}_tokenizer", choice.generated))
-    return folders
+    made = [TRUTH, *(method["name"] for method in methods)]
+    if REPEAT in made:
+        made.insert(made.index(REPEAT) + 1, f"{REPEAT}_tokenizer")
+    rows = {TRUTH: [*choice.generated, *choice.reference]}
+    return [Folder(name, rows.get(name, choice.generated), name) for name in made]
+
+
+def _spread(config: RolloutConfig, methods: Sequence[dict[str, Any]], choice: Choice) -> list[Folder]:
+    """The student's first samples by further seeds; none where it is not rolled out."""
+    seeds = range(1, config.spread_seeds + 1) if any(method["name"] == STUDENT for method in methods) else ()
+    rows = choice.generated[: config.spread_samples]
+    return [Folder(f"{STUDENT}_seed_{again}", rows, STUDENT, again) for again in seeds]
+
+
+def _spread_entry(folders: Sequence[Folder]) -> dict[str, object] | None:
+    if not folders:
+        return None
+    samples = [row.sample_id for row in folders[0].rows]
+    return {"method": folders[0].made, "folders": [folder.name for folder in folders], "sample_ids": samples}
 
 
 def _videos(stage: Stage[RolloutConfig], maker: "VideoMaker", folders: Sequence[Folder]) -> None:
@@ -129,7 +146,7 @@ def _videos(stage: Stage[RolloutConfig], maker: "VideoMaker", folders: Sequence[
         for number, rows in enumerate(_batches(folder.rows, size)):
             kept = stage.resume_dir / f"{folder.name}-{number:04d}"
             if not kept.is_dir():
-                _make(maker, folder.name, rows, kept)
+                _make(maker, folder, rows, kept)
             for path in sorted(kept.iterdir()):
                 shutil.copyfile(path, target / path.name)
             done += len(rows)
@@ -141,15 +158,15 @@ def _batches(rows: Sequence[SampleRow], size: int) -> Iterator[Sequence[SampleRo
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _make(maker: "VideoMaker", name: str, rows: Sequence[SampleRow], kept: Path) -> None:
+def _make(maker: "VideoMaker", folder: Folder, rows: Sequence[SampleRow], kept: Path) -> None:
     """One batch, aside and then renamed."""
     import torch
     from safetensors.torch import save
 
-    videos = maker.make(name, rows)
-    with atomic_directory(kept) as folder:
+    videos = maker.make(folder.made, rows, folder.again)
+    with atomic_directory(kept) as directory:
         for row, video in zip(rows, videos, strict=True):
-            path = folder / f"{row.sample_id}.safetensors"
+            path = directory / f"{row.sample_id}.safetensors"
             path.write_bytes(save({"rgb": torch.from_numpy(video).contiguous()}))
 
 

@@ -1,11 +1,13 @@
 """Stage `train_tokenizer`: fits or trains the codec on training clips and takes every sample through it, once.
 
-Reads training clips without held-out frames for the codec, and needs the `validate` verdict. Writes tokenizer/,
-latents/<sample_id>.safetensors and index.json; or not_applicable.json where no sample can be trained on.
+Reads training clips without held-out frames for the codec, and needs the `validate` verdict. A pretrained codec is
+taken as it is. Writes tokenizer/, latents/<sample_id>.safetensors and index.json; or not_applicable.json where no
+sample can be trained on (with a pretrained codec: where there is none at all; its tokenizer/ is then there as well).
 """
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -18,8 +20,9 @@ from flows.manifest import file_sha256
 from flows.stage import Stage, main, write_json
 from worldmodel.data.atomic import atomic_directory
 from worldmodel.data.shards import ClipStore
+from worldmodel.errors import DataError, ParamsError
 from worldmodel.worldgen.samples import Chosen, SampleRow, apart, choose_samples
-from worldmodel.worldgen.tokenizer_config import TrainTokenizerConfig
+from worldmodel.worldgen.tokenizer_config import PretrainedCodec, TrainTokenizerConfig
 
 if TYPE_CHECKING:
     from worldmodel.worldgen.codec.base import Codec
@@ -33,13 +36,12 @@ def run(stage: Stage[TrainTokenizerConfig]) -> None:
     store = ClipStore(stage.input("prepare"))
     chosen = choose_samples([store.row(clip_id) for clip_id in store.clip_ids()], stage.params)
     train = [row for row in chosen.samples if row.split == "train"]
-    if not train:
-        reason = "no clip of the train split can become a sample: see left_out"
-        write_json(
-            stage.out / "not_applicable.json",
-            {"reason": reason, "left_out": [asdict(item) for item in chosen.left_out]},
-        )
-        stage.say(reason)
+    pretrained = stage.params.pretrained
+    if pretrained is not None:
+        _take(pretrained, stage)
+    if not (train if pretrained is None else chosen.samples):
+        which = "no clip of the train split" if pretrained is None else "no clip"
+        _not_applicable(stage, which, chosen)
         return
     import torch
 
@@ -56,10 +58,53 @@ def run(stage: Stage[TrainTokenizerConfig]) -> None:
     _write_index(stage, store, chosen, entries)
 
 
+def _not_applicable(stage: Stage[TrainTokenizerConfig], which: str, chosen: Chosen) -> None:
+    common = Counter(item.reason for item in chosen.left_out).most_common(1)
+    reason = f"{which} can become a sample{''.join(f': {text} ({n} of them)' for text, n in common)}; see left_out"
+    write_json(
+        stage.out / "not_applicable.json",
+        {"reason": reason, "left_out": [asdict(item) for item in chosen.left_out]},
+    )
+    stage.say(reason)
+
+
+def _take(pretrained: PretrainedCodec, stage: Stage[TrainTokenizerConfig]) -> None:
+    """Copies a codec's two files to the output, byte for byte.
+
+    Raises:
+        DataError: its weights are missing, or others than the params say.
+    """
+    from worldmodel.worldgen.codec.files import CONFIG_FILE, WEIGHTS_FILE
+
+    folder = stage.root / pretrained.folder
+    weights = folder / WEIGHTS_FILE
+    found = file_sha256(weights) if weights.is_file() else "no such file"
+    if found != pretrained.sha256:
+        raise DataError(
+            f"{weights}: not the tokenizer that train_tokenizer.pretrained names",
+            expected=f"sha256 {pretrained.sha256}",
+            got=found,
+            fix="correct folder or sha256; null fits a tokenizer on the training clips",
+        )
+    (stage.out / TOKENIZER_FOLDER).mkdir()
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        shutil.copyfile(folder / name, stage.out / TOKENIZER_FOLDER / name)
+
+
 def _codec(stage: Stage[TrainTokenizerConfig], store: ClipStore, train: list[SampleRow]) -> "Codec":
-    """The tokenizer, made unless a killed run already did; also copied to the output."""
+    """The tokenizer, made unless a killed run already did, or taken; also in the output.
+
+    Raises:
+        ParamsError: the pretrained one is of another kind.
+    """
     from worldmodel.worldgen.codec.files import load_codec, save_codec
 
+    if stage.params.pretrained is not None:
+        taken = load_codec(stage.out / TOKENIZER_FOLDER)
+        if taken.kind != stage.params.codec:
+            what = "train_tokenizer.codec is not the kind of train_tokenizer.pretrained"
+            raise ParamsError(what, expected=taken.kind, got=stage.params.codec, fix="name the pretrained one's kind")
+        return taken.to(stage.params.accelerator)
     kept = stage.resume_dir / TOKENIZER_FOLDER
     if not kept.is_dir():
         codec = _fit_linear(stage, store, train) if stage.params.codec == "linear" else _wan(stage, store, train)

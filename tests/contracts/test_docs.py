@@ -192,7 +192,7 @@ def test_the_schemas_and_the_bundle_are_those_of_the_code() -> None:
 
 
 def test_every_yaml_block_of_a_gate_is_one_that_a_profile_may_have() -> None:
-    from evaluation.config import GateLimits
+    from evaluation.gate_config import GateLimits
 
     (block,) = blocks(ROOT / "docs/benchmarks.md", "yaml")
     assert GateLimits.model_validate(yaml.safe_load(block)["gate"]).generation

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.closure import code_closure
+from flows.closure import PACKAGES, code_closure
 from flows.pipeline import stage_names
 from flows.profile import Profile, read_profile
 
@@ -17,8 +17,13 @@ NOT_STAGES = {"seed", "threads", "gate", "register"}
 
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_deps_name_exactly_the_code_a_stage_consists_of(stage: str) -> None:
-    code = {dep for dep in PIPELINE[stage]["deps"] if dep.endswith(".py")}
+    code = {dep for dep in PIPELINE[stage]["deps"] if dep.split("/")[0] in PACKAGES}
     assert code == set(code_closure(ROOT, f"flows.stages.{stage}")), "run `make deps`"
+
+
+def test_what_a_module_reads_beside_itself_is_code_too() -> None:
+    closure = code_closure(ROOT, "flows.stages.evaluate")
+    assert {"evaluation/page/templates/page.html", "evaluation/published.yaml"} <= set(closure)
 
 
 @pytest.mark.parametrize("stage", PIPELINE)

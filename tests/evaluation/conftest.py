@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from evaluation.base import Interval, fingerprint
 from evaluation.metrics.catalogue import METRICS, METRICS_VERSION
+from evaluation.protocols import PRESETS
 from evaluation.report import (
     NEAREST,
     Baseline,
@@ -32,7 +33,7 @@ from worldmodel.data.schema import Clip
 from worldmodel.data.shards import pack_clip, write_shard
 from worldmodel.data.sources import ResolvedSource, write_sources
 
-H, W, STRIDE = 24, 32, 3
+H, W, STRIDE = 24, 32, 5
 MODEL_SHA256 = "a" * 64
 
 
@@ -171,7 +172,7 @@ def build_report(
     **sources: dict[str, list[float | None]],
 ) -> Report:
     """One group a source. Nearest context is 2 worse than the model on every clip, with an interval from 1 to 3."""
-    protocol = Protocol(context_stride=stride, metrics_version=METRICS_VERSION, sources={})
+    protocol = Protocol(preset=PRESETS["tiny"], context_stride=stride, metrics_version=METRICS_VERSION, sources={})
     groups = []
     for source, metrics in sources.items():
         n = max(map(len, metrics.values()), default=1)

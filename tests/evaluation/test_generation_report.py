@@ -72,6 +72,43 @@ def test_a_group_that_contradicts_itself_is_refused(raw, edit, message):
         GenerationGroup.model_validate(raw)
 
 
+def test_a_metric_may_be_of_some_clips_where_it_is_no_distance_and_not_by_time(raw):
+    psnr = raw["methods"][0]["metrics"][1]
+    fewer = psnr | {"per_clip": psnr["per_clip"][:5], "n_clips": 5, "n_logs": 5}
+    raw["methods"][0]["metrics"].append(fewer | {"id": "video/revisit-psnr", "by_time": []})
+    assert GenerationGroup.model_validate(raw).metric("repeat_last_frame", "video/revisit-psnr").n_clips == 5
+    raw["methods"][0]["metrics"][-1] = fewer | {"id": "video/revisit-psnr"}
+    with pytest.raises(ValidationError, match="counts are not those of the group"):
+        GenerationGroup.model_validate(raw)
+
+
+def test_without_a_value_there_are_no_values_by_clip(raw):
+    none = {"value": None, "problem": "NaN in 1 of 8 clips", "ci95": None, "no_interval": "no value"}
+    psnr = raw["methods"][0]["metrics"][1] | none | {"id": "video/lpips@lpips-alex", "by_time": []}
+    raw["methods"][0]["metrics"].append(psnr | {"per_clip": []})
+    assert GenerationGroup.model_validate(raw).metric("repeat_last_frame", "video/lpips@lpips-alex").value is None
+    raw["methods"][0]["metrics"][-1] = psnr
+    with pytest.raises(ValidationError, match="not the mean of its clips"):
+        GenerationGroup.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda window: window["metrics"][0].update(n_clips=3), "counts are not those of the group"),
+        (lambda window: window["metrics"][0].update(n_reference_logs=3), "reference counts are not those"),
+        (lambda window: window.update(first=17), "first frame 17 is after the last 16"),
+    ],
+)
+def test_a_window_that_contradicts_its_group_is_refused(raw, edit, message):
+    metrics = [metric | {"against": {}} for metric in raw["methods"][0]["metrics"]]
+    raw["methods"][0]["windows"] = [{"first": 1, "last": 16, "metrics": metrics}]
+    assert GenerationGroup.model_validate(raw).methods[0].windows[0].metrics[0].id == KVD_TOK
+    edit(raw["methods"][0]["windows"][0])
+    with pytest.raises(ValidationError, match=message):
+        GenerationGroup.model_validate(raw)
+
+
 def test_the_same_group_twice_is_refused(make_report):
     report = make_report().model_copy(update={"generation": (video_group(), video_group())})
     with pytest.raises(ValidationError, match="generation: a"):
@@ -79,6 +116,6 @@ def test_the_same_group_twice_is_refused(make_report):
 
 
 def test_records_need_only_the_standard_library_and_pydantic():
-    code = "import sys, evaluation.generation_report, evaluation.generation_gate; print(*sys.modules)"
+    code = "import sys, evaluation.generation_report; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "torch", "safetensors", "rich"} & set(loaded)

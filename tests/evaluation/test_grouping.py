@@ -13,7 +13,7 @@ STATISTICS = Statistics(resamples=100, seed=0)
 def scores(*clips, metric="image/psnr", lacking=None):
     made = []
     for i, values in enumerate(clips):
-        frames = {"context_frames": (0,), "target_frames": (1,)}
+        frames = {"context_frames": (0,), "target_frames": (1,), "n_gaussians": 7}
         entry = RenderedClip(clip_id=f"c{i}", log_id=f"l{i}", source="s", split="test", same_log=False, **frames)
         clip = ClipScores(entry, not_applicable=lacking or {})
         for method, value in zip((MODEL, NEAREST, ORACLE), values, strict=True):
@@ -85,3 +85,17 @@ def test_what_is_lacking_is_counted_by_reason():
     lacking = {"depth": "no true depth"}
     entries = not_applicable(scores((1.0, 1.0, 1.0), (2.0, 1.0, 1.0), lacking=lacking))
     assert [(entry.what, entry.reason) for entry in entries] == [("depth on s", "no true depth (2 clips)")]
+
+
+def test_a_value_is_kept_by_camera_and_a_nan_is_not():
+    made = scores((22.0, 20.0, None), (float("nan"), 20.0, None))
+    made[0].images["image/psnr", "all", MODEL].append(ImageScore(2, "left", 24.0))
+    metric = group_clips(made, STATISTICS)[0].metrics[0]
+    assert [clip.by_camera for clip in metric.per_clip] == [{"front": 22.0, "left": 24.0}, {}]
+
+
+def test_a_value_of_the_whole_clip_counts_once_and_is_of_no_camera():
+    made = scores((22.0, 20.0, None))
+    made[0].images["scene/gaussians", "all", MODEL].append(ImageScore(None, None, 500.0))
+    metric = group_clips(made, STATISTICS)[0].metric("scene/gaussians")
+    assert (metric.value, metric.n_images, metric.per_clip[0].by_camera) == (500.0, 1, {})

@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from evaluation.config import GateLimits
-from evaluation.decision import GateContext
+from evaluation.compare import compare
 from evaluation.gate import decide
-from evaluation.records import read_decision, read_report, write_record
+from evaluation.records import read_comparison, read_decision, read_gate_inputs, read_report, write_record
+from tests.evaluation.gating import CHAMPION, GOOD, inputs, limits
+from tests.evaluation.gating import report as measured
 from worldmodel.errors import DataError
 
 
@@ -23,20 +24,28 @@ def test_a_written_report_is_read_back_equal_and_written_the_same_again(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.json", "report.json"]
 
 
-def test_a_written_decision_is_read_back_equal(tmp_path, report):
-    limits = {
-        "absolute": [{"metric": "image/psnr", "min": 10}],
-        "over_baseline": [{"metric": "image/psnr", "margin": 1}],
-        "against_champion": [{"metric": "image/psnr", "max_drop": 0}],
-    }
-    decision = decide(report, None, GateLimits.model_validate(limits), GateContext(candidate_sha256="a" * 64))
+def test_what_a_decision_follows_from_is_read_back_equal_and_decides_the_same_again(tmp_path):
+    ours, theirs = measured(synthetic=GOOD), measured(sha256=CHAMPION, synthetic=GOOD)
+    given = inputs(ours, theirs)
+    decision = decide(given)
+    write_record(tmp_path / "gate-inputs.json", given)
     write_record(tmp_path / "decision.json", decision)
-    assert read_decision(tmp_path / "decision.json") == decision
+    assert read_gate_inputs(tmp_path / "gate-inputs.json") == given
+    assert (
+        read_decision(tmp_path / "decision.json") == decision == decide(read_gate_inputs(tmp_path / "gate-inputs.json"))
+    )
+    write_record(tmp_path / "comparison.json", compare(ours, theirs))
+    assert read_comparison(tmp_path / "comparison.json") == given.comparison
 
 
 def test_a_missing_file_names_the_way_out(tmp_path):
     with pytest.raises(DataError, match=r"no such report.*\n.*worldmodel run"):
         read_report(tmp_path / "report.json")
+
+
+def test_gate_inputs_are_called_so_in_errors(tmp_path):
+    with pytest.raises(DataError, match="no such gate inputs file"):
+        read_gate_inputs(tmp_path / "gate-inputs.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "\xff"])
@@ -47,19 +56,19 @@ def test_a_file_that_is_not_json_is_named(tmp_path, text):
         read_report(path)
 
 
-@pytest.mark.parametrize("content", [{"schema_version": "worldmodel.report/1"}, {}, [], 3])
+@pytest.mark.parametrize("content", [{"schema_version": "worldmodel.report/2"}, {}, [], 3])
 def test_another_schema_says_which_was_expected_and_found(tmp_path, content):
     path = tmp_path / "report.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"worldmodel\.report/2") as error:
+    with pytest.raises(DataError, match=r"worldmodel\.report/3") as error:
         read_report(path)
     assert "evaluate the model again" in error.value.fix
 
 
 def test_a_decision_under_the_limits_of_before_is_refused(tmp_path):
     path = tmp_path / "decision.json"
-    path.write_text('{"schema_version": "worldmodel.decision/1"}')
-    with pytest.raises(DataError, match=r"worldmodel\.decision/2"):
+    path.write_text('{"schema_version": "worldmodel.decision/2"}')
+    with pytest.raises(DataError, match=r"worldmodel\.decision/3"):
         read_decision(path)
 
 
@@ -71,16 +80,10 @@ def test_a_changed_number_names_the_field(tmp_path, report):
         read_report(path)
 
 
-def test_a_promotion_with_a_rule_that_did_not_pass_is_not_a_decision(tmp_path, report):
-    self_made = {"metric": "image/psnr", "min": 99}
-    limits = {
-        "absolute": [self_made],
-        "over_baseline": [{"metric": "image/psnr", "margin": 1}],
-        "against_champion": [{"metric": "image/psnr", "max_drop": 0}],
-    }
-    decision = decide(report, None, GateLimits.model_validate(limits), GateContext(candidate_sha256="a" * 64))
+def test_a_promotion_with_a_rule_that_did_not_pass_is_not_a_decision(tmp_path):
+    asked = limits(absolute=[{"metric": "image/psnr", "min": 99}])
     path = tmp_path / "decision.json"
-    write_record(path, decision)
+    write_record(path, decide(inputs(measured(synthetic=GOOD), asked=asked)))
     path.write_text(path.read_text().replace('"verdict": "refuse"', '"verdict": "promote"'))
     with pytest.raises(DataError, match="not every rule passes"):
         read_decision(path)

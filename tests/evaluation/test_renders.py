@@ -20,8 +20,8 @@ def written(measured):
 def test_what_was_written_is_read(written):
     paths, entry, clip = written
     renders = read_renders(paths.reconstruct, entry, clip)
-    assert entry.context_frames == (0, 3, 6) and entry.target_frames == (1, 2, 4, 5)
-    assert renders.rgb.shape == (4, 2, 24, 32, 3) and renders.depth.shape == (4, 2, 24, 32)
+    assert entry.context_frames == (0, 5) and entry.target_frames == (1, 2, 3, 4, 6)
+    assert renders.rgb.shape == (5, 2, 24, 32, 3) and renders.depth.shape == (5, 2, 24, 32)
 
 
 def _edit_index(paths, edit):
@@ -36,6 +36,7 @@ def _edit_index(paths, edit):
     [
         (lambda c: c.pop("model_sha256"), "model_sha256: Field required"),
         (lambda c: c["clips"][0].pop("same_log"), r"clips\.0\.same_log: Field required"),
+        (lambda c: c["clips"][0].pop("n_gaussians"), r"clips\.0\.n_gaussians: Field required"),
         (lambda c: c["clips"][0].update(target_frames=[]), r"clips\.0\.target_frames"),
         (lambda c: c["clips"].append(c["clips"][0]), "named twice"),
     ],
@@ -82,7 +83,7 @@ def test_renders_of_another_shape_or_type_are_refused(written, edit, words):
         read_renders(paths.reconstruct, entry, clip)
 
 
-@pytest.mark.parametrize("frames", [{"target_frames": (1, 3)}, {"target_frames": (1, 9)}, {"target_frames": (1, 1)}])
+@pytest.mark.parametrize("frames", [{"target_frames": (1, 5)}, {"target_frames": (1, 9)}, {"target_frames": (1, 1)}])
 def test_a_target_that_is_context_or_not_in_the_clip_is_refused(written, frames):
     _, entry, clip = written
     with pytest.raises(DataError, match="cannot be measured"):

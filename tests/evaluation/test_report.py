@@ -41,7 +41,7 @@ def test_nan_is_never_read(raw):
         Report.model_validate_json(json.dumps(raw))
 
 
-@pytest.mark.parametrize("version", ["worldmodel.report/1", "worldmodel.decision/1", "", None, 1])
+@pytest.mark.parametrize("version", ["worldmodel.report/2", "worldmodel.decision/1", "", None, 1])
 def test_another_schema_version_is_refused(raw, version):
     raw["schema_version"] = version
     with pytest.raises(ValidationError, match="schema_version"):
@@ -101,6 +101,40 @@ def test_the_same_metric_or_group_twice_is_refused(raw):
         Report.model_validate(twice)
     raw["groups"] *= 2
     with pytest.raises(ValidationError, match="appears twice"):
+        Report.model_validate(raw)
+
+
+def _slice(**changes):
+    place = {"slice": "light=night", "metric": "image/psnr", "unit": "dB", "direction": "up", "min_clips": 1}
+    return place | {"value": 20.0, "n_clips": 1, "n_logs": 1, "ci95": None, "no_interval": "1 log"} | changes
+
+
+def test_a_slice_twice_or_of_no_metric_is_refused(raw):
+    raw["groups"][0]["slices"] = [_slice(), _slice(slice="light=day")]
+    assert len(Report.model_validate(raw).groups[0].slices) == 2
+    for broken in ([_slice(), _slice()], [_slice(metric="image/ssim")]):
+        raw["groups"][0]["slices"] = broken
+        with pytest.raises(ValidationError, match="a slice appears twice, or of a metric that is not there"):
+            Report.model_validate(raw)
+
+
+def _clip(i, **changes):
+    place = {"clip_id": f"c{i}", "log_id": f"l{i}", "source": "synthetic", "split": "test", "same_log": False}
+    return place | {"sha256": str(i), "pixels_sha256": str(i)} | changes
+
+
+@pytest.mark.parametrize("changes", [{"clip_id": "c9"}, {"log_id": "l9"}, {"split": "val"}, {"source": "fleet"}])
+def test_values_of_a_clip_that_is_not_named_are_refused(raw, changes):
+    raw["clips"] = [_clip(0), _clip(1)]
+    Report.model_validate(raw)
+    raw["clips"][1] |= changes
+    with pytest.raises(ValidationError, match="clips that the report does not name"):
+        Report.model_validate(raw)
+
+
+def test_one_recording_under_two_names_is_refused(raw):
+    raw["clips"] = [_clip(0), _clip(1, pixels_sha256="0")]
+    with pytest.raises(ValidationError, match="a content appears twice"):
         Report.model_validate(raw)
 
 

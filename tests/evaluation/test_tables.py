@@ -3,18 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from evaluation.config import GateLimits
-from evaluation.decision import GateContext
 from evaluation.gate import decide
 from evaluation.tables import decision_table, report_table
-
-LIMITS = GateLimits.model_validate(
-    {
-        "absolute": [{"source": "synthetic", "metric": "image/psnr", "min": 25.0}],
-        "over_baseline": [{"metric": "image/psnr", "margin": 1.0}],
-        "against_champion": [{"metric": "image/psnr", "max_drop": 0.5}],
-    }
-)
+from tests.evaluation.gating import CANDIDATE, GOOD, inputs, limits
+from tests.evaluation.gating import report as measured
 
 
 def text(renderable):
@@ -40,22 +32,25 @@ def test_the_report_shows_values_intervals_and_baselines_in_80_columns(report):
     assert {"synthetic, test split: 2 clips, 2 logs", "dgp_street, same log: 1 clip, 1 log"} <= set(lines)
 
 
-def test_the_decision_shows_every_rule_with_its_verdict_in_80_columns(report):
-    decision = decide(report, None, LIMITS, GateContext(candidate_sha256="a" * 64))
+def test_the_decision_shows_every_rule_with_its_verdict_in_80_columns_what_stopped_it_first():
+    ours = measured(same_log=("dgp_street",), synthetic=GOOD, dgp_street=GOOD)
+    decision = decide(
+        inputs(ours, asked=limits(absolute=[{"source": "synthetic", "metric": "image/psnr", "min": 25.0}]))
+    )
     shown = text(decision_table(decision))
     assert max(map(len, shown.splitlines())) <= 80
-    assert shown.startswith("refused: 3 of 10 rules do not pass")
-    for rule in decision.rules:
-        assert rule.id in shown
-    assert "not applicable" in shown and "must be at least" in shown.replace("\n", " ")
+    assert shown.startswith("refused: 3 of 19 rules do not pass")
+    assert all(rule.id in shown for rule in decision.rules)
+    assert "not applicable" in shown and "must be at least" in " ".join(shown.split())
+    assert shown.rindex("absolute/synthetic/image/psnr/min") < shown.index("evidence/code")
 
 
-def test_already_champion_is_one_line(report):
-    decision = decide(report, None, LIMITS, GateContext(candidate_sha256="a" * 64, champion_sha256="a" * 64))
+def test_already_champion_is_one_line():
+    decision = decide(inputs(measured(synthetic=GOOD), champion_sha256=CANDIDATE))
     assert text(decision_table(decision)).strip() == decision.summary
 
 
-def test_brackets_in_names_are_not_markup(make_report):
-    limits = LIMITS.model_copy(update={"absolute": (LIMITS.absolute[0].model_copy(update={"region": "dynamic"}),)})
-    decision = decide(make_report(), None, limits, GateContext(candidate_sha256="a" * 64))
+def test_brackets_in_names_are_not_markup():
+    asked = limits(absolute=[{"metric": "image/psnr", "region": "dynamic", "min": 1.0}])
+    decision = decide(inputs(measured(synthetic=GOOD), asked=asked))
     assert "image/psnr[dynamic]" in text(decision_table(decision))

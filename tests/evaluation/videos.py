@@ -12,7 +12,7 @@ from evaluation.generation_report import (
     VideoMetric,
     VideoValue,
 )
-from evaluation.metrics.catalogue import VIDEO_METRICS, VIDEO_PSNR
+from evaluation.metrics.catalogue import REVISIT, VIDEO_METRICS, VIDEO_PSNR
 
 KVD_TOK, PSNR = "video/kvd-tok@i3d-k400", "video/psnr"
 GOOD = {"repeat_last_frame": 100.0, "teacher_forcing_4step": 60.0, "dmd": 40.0}
@@ -21,8 +21,9 @@ GOOD = {"repeat_last_frame": 100.0, "teacher_forcing_4step": 60.0, "dmd": 40.0}
 def video_metric(metric_id: str, value: float | None, n: int = 8) -> VideoMetric:
     """A metric over n clips of n logs, with an interval one to either side."""
     spec = VIDEO_METRICS[metric_id]
-    psnr = metric_id == VIDEO_PSNR.id
-    clips = tuple(VideoValue(sample_id=f"s{i}", log_id=f"l{i}", value=value or 0.0) for i in range(n)) if psnr else ()
+    by_clip = metric_id in (VIDEO_PSNR.id, REVISIT.id)
+    values = (VideoValue(sample_id=f"s{i}", log_id=f"l{i}", value=value or 0.0) for i in range(n))
+    clips = tuple(values) if by_clip else ()
     return VideoMetric(
         id=metric_id,
         unit=spec.unit,
@@ -31,12 +32,12 @@ def video_metric(metric_id: str, value: float | None, n: int = 8) -> VideoMetric
         problem=None if value is not None else "not a finite number",
         n_clips=n,
         n_logs=n,
-        n_reference_clips=0 if psnr else n,
-        n_reference_logs=0 if psnr else n,
+        n_reference_clips=0 if by_clip else n,
+        n_reference_logs=0 if by_clip else n,
         ci95=None if value is None else Interval(low=value - 1, high=value + 1),
         no_interval="no value" if value is None else None,
         per_clip=clips,
-        by_time=(TimeValue(time_s=0.1, value=value or 0.0),) if psnr else (),
+        by_time=(TimeValue(time_s=0.1, value=value or 0.0),) if by_clip else (),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.extractors.weights import WEIGHTS
 from flows import doctor
 from flows.doctor import Check, checks_table, diagnose
 from flows.environment import telemetry_off
@@ -231,5 +232,5 @@ def test_weights_of_the_metrics_that_are_missing_name_the_command(
     assert doctor._metric_weights().status == "ok"
     monkeypatch.setenv("WORLDMODEL_METRICS_WEIGHTS", str(tmp_path))
     check = doctor._metric_weights()
-    assert (check.status, check.found) == ("fail", f"i3d-k400 missing or damaged in {tmp_path}")
+    assert (check.status, check.found) == ("fail", f"{', '.join(WEIGHTS)} missing or damaged in {tmp_path}")
     assert check.fix.startswith("worldmodel metrics fetch-weights")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from worldmodel.training.config import LoopConfig
 from worldmodel.worldgen.denoiser_config import DenoiserConfig, DropRates, Frozen
@@ -190,6 +190,8 @@ class RolloutConfig(Frozen):
         steps: of the multi-step samplers (Euler).
         max_samples: of each source, from as many logs as there are; and as many samples of training logs beside them,
             for the distances.
+        spread_seeds: further seeds of the student, to see how far its videos lie apart; 0 = none.
+        spread_samples: the first so many generated samples are made with them.
         cameras: for a source, the cameras to use; all of a source that is not named.
         batch_size: samples at once.
         guidance: of all samplers; 1 = off.
@@ -199,6 +201,8 @@ class RolloutConfig(Frozen):
     methods: tuple[Method, ...] = get_args(Method)
     steps: PositiveInt = 20
     max_samples: PositiveInt = 24
+    spread_seeds: NonNegativeInt = 3
+    spread_samples: PositiveInt = 8
     cameras: Mapping[str, tuple[str, ...]] = {}
     batch_size: PositiveInt = 12
     guidance: Guidance = 1.0

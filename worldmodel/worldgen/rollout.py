@@ -9,6 +9,7 @@ from worldmodel.worldgen.generator_files import Sampler
 from worldmodel.worldgen.samples import SampleRow
 
 Role = Literal["generated", "reference"]
+STUDENT: Method = "dmd"
 _SAME_LOG = "its source has no held-out log: training reads other frames of this one"
 
 

@@ -72,7 +72,7 @@ def choose_samples(rows: Sequence[ClipRow], config: TrainTokenizerConfig) -> Cho
     left_out = [LeftOut(clip_id, None, reason) for clip_id, reason in reasons.items() if reason]
     usable = [row for row in rows if not reasons[row["clip_id"]]]
     _require_one_size(usable)
-    vocabulary = _vocabulary([row for row in usable if _split(row) == "train"], config.tag_keys)
+    vocabulary = _vocabulary([row for row in usable if _split(row) == "train"], config)
     samples: list[SampleRow] = []
     for row in usable:
         tags = _tokens(row, config.tag_keys, vocabulary)
@@ -141,9 +141,11 @@ def _sample(row: ClipRow, camera: str, window: range, tags: tuple[int, ...]) -> 
     )
 
 
-def _vocabulary(rows: Sequence[ClipRow], keys: Sequence[str]) -> tuple[str, ...]:
-    """`key=value` of every tag value seen, key by key, values sorted."""
-    tags = [json.loads(row["tags"]) for row in rows]
+def _vocabulary(rows: Sequence[ClipRow], config: TrainTokenizerConfig) -> tuple[str, ...]:
+    """`key=value` of every tag value seen, key by key, values sorted; or what a pretrained codec's generator knows."""
+    if config.pretrained is not None and config.pretrained.vocabulary is not None:
+        return config.pretrained.vocabulary
+    keys, tags = config.tag_keys, [json.loads(row["tags"]) for row in rows]
     return tuple(f"{key}={value}" for key in keys for value in sorted({tag[key] for tag in tags if key in tag}))
 
 

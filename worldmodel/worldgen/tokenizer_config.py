@@ -134,12 +134,27 @@ class WanConfig(Frozen):
     statistics_samples: PositiveInt = 64
 
 
+class PretrainedCodec(Frozen):
+    """A tokenizer that an earlier `train_tokenizer` made, used as it is.
+
+    Attributes:
+        folder: holds its tokenizer.safetensors and config.json; relative to the workspace.
+        sha256: of tokenizer.safetensors: DVC sees this text, and not what is in the folder.
+        vocabulary: tag values that the generator behind it knows, each `key=value`; None: those of the training clips.
+    """
+
+    folder: Path
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    vocabulary: tuple[str, ...] | None = None
+
+
 class TrainTokenizerConfig(Frozen):
     """What `train_tokenizer` fits and encodes.
 
     Attributes:
         codec: `linear` is fitted in closed form in seconds; `wan` is a causal video autoencoder.
         linear, wan: their sizes.
+        pretrained: takes the place of fitting or training; it must be a codec of the kind named.
         frames: of a sample, 1 + 4k.
         rate_hz: of a sample; a clip's own rate must be a multiple of it.
         window_stride: frames, at rate_hz, between the starts of a training clip's windows. Other splits give the first.
@@ -152,6 +167,7 @@ class TrainTokenizerConfig(Frozen):
     codec: Codecs = "linear"
     linear: LinearConfig = LinearConfig()
     wan: WanConfig = WanConfig()
+    pretrained: PretrainedCodec | None = None
     frames: PositiveInt = 17
     rate_hz: PositiveFloat = 10.0
     window_stride: PositiveInt = 3
@@ -167,4 +183,6 @@ class TrainTokenizerConfig(Frozen):
             raise ValueError("frames 1: a sample needs a frame to predict, so 5 or more")
         if self.codec == "wan" and self.wan.train.frames > self.frames:
             raise ValueError(f"wan.train.frames {self.wan.train.frames} is more than the {self.frames} of a sample")
+        if self.pretrained is not None and self.codec == "wan" and self.wan.pretrained is not None:
+            raise ValueError("pretrained and wan.pretrained: give one of them")
         return self

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodel.data.shards import ClipStore
+from worldmodel.training.seeds import seed_of
 from worldmodel.worldgen.codec.base import Codec
 from worldmodel.worldgen.config import Method, RolloutConfig
 from worldmodel.worldgen.draws import batch_to
@@ -48,12 +49,13 @@ class VideoMaker:
         self._generator = cache(self._load)
 
     @torch.no_grad()
-    def make(self, name: str, rows: Sequence[SampleRow]) -> NDArray[np.uint8]:
+    def make(self, name: str, rows: Sequence[SampleRow], again: int = 0) -> NDArray[np.uint8]:
         """uint8 [B, T, H, W, 3].
 
         Args:
             name: a method, `repeat_last_frame_tokenizer`, or `tokenizer` for the true frames through it.
             rows: the samples.
+            again: which further seed a method's noise is of; 0 = the usual one.
         """
         if name == "tokenizer":
             return self._decoded(self.store.load(rows).z.to(self.config.accelerator))
@@ -65,7 +67,8 @@ class VideoMaker:
             raise ValueError(f"no such method: {name}")
         batch = batch_to(self.store.load(rows), self.config.accelerator)
         keys = [row.sample_id for row in rows]
-        return self._decoded(self._generator(name).sample(batch.conditions, keys, self.seed))
+        seed = seed_of(self.seed, "again", again) if again else self.seed
+        return self._decoded(self._generator(name).sample(batch.conditions, keys, seed))
 
     def _decoded(self, latents: Tensor) -> NDArray[np.uint8]:
         return to_pixels(self.codec.decode(latents))

@@ -1,101 +1,139 @@
 import hashlib
 import json
-import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import save, save_file
+from torch import Tensor
 
 from evaluation.extractors import conversion
-from evaluation.extractors.conversion import convert, read_checkpoint
+from evaluation.extractors.checkpoints import read_arrays
+from evaluation.extractors.conversion import Recipe, convert, read_weights
 from evaluation.extractors.probe import Probe
-from evaluation.extractors.weights import WeightSource, is_installed, tensor_fingerprint, weight_files
-from worldmodel.errors import DataError
+from evaluation.extractors.weights import (
+    WEIGHTS,
+    WeightSource,
+    is_installed,
+    load_tensors,
+    tensor_fingerprint,
+    weight_files,
+)
+from worldmodel.errors import DataError, MissingDependencyError
 
 TREE = {"params": {"conv": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}, "bias": np.ones(1, np.float32)}
 TENSORS = {"params.conv.kernel": torch.arange(6.0).reshape(2, 3), "bias": torch.ones(1)}
+CONTENT = pickle.dumps(TREE, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 PROBE = Probe((0.0, 0.0, 0.0, 0.0, 0.0), 1.0, 0)
+TINY = WeightSource(
+    "tiny", "tiny==1", "weights.ckpt", hashlib.sha256(CONTENT).hexdigest(), tensor_fingerprint(TENSORS), "MIT"
+)
 
 
-def write_checkpoint(path: Path, tree: object) -> str:
-    """A pickle as numpy 1 wrote it; its sha256."""
-    content = pickle.dumps(tree, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of TINY."""
+    monkeypatch.setitem(conversion.RECIPES, "tiny", Recipe(read_arrays, lambda tensors: PROBE))
+    (tmp_path / "weights.ckpt").write_bytes(CONTENT)
+    return tmp_path / "weights.ckpt"
 
 
-def tiny(sha256: str) -> WeightSource:
-    return WeightSource("tiny", "tiny==1", "tiny/weights.ckpt", sha256, tensor_fingerprint(TENSORS), "MIT")
-
-
-def test_nested_arrays_become_tensors_with_dotted_names(tmp_path: Path) -> None:
-    sha256 = write_checkpoint(tmp_path / "a.ckpt", TREE)
-    found = read_checkpoint(tmp_path / "a.ckpt", sha256)
+def test_a_conversion_leaves_tensors_and_their_record(checkpoint: Path, tmp_path: Path) -> None:
+    assert convert(TINY, checkpoint, tmp_path / "weights") == PROBE
+    found = load_tensors(TINY, tmp_path / "weights")
     assert found.keys() == TENSORS.keys()
     assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
-
-
-class Harmful:
-    """Makes a directory when it is unpickled."""
-
-    def __init__(self, made: Path) -> None:
-        self.made = made
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.made),)
-
-
-def test_a_pickle_that_calls_anything_else_is_refused_before_it_does(tmp_path: Path) -> None:
-    sha256 = write_checkpoint(tmp_path / "a.ckpt", {"params": Harmful(tmp_path / "made")})
-    with pytest.raises(DataError, match=r"posix\.mkdir is not allowed"):
-        read_checkpoint(tmp_path / "a.ckpt", sha256)
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize("leaf", [np.ones(2), np.array([None]), "text"], ids=["float64", "objects", "text"])
-def test_anything_but_float32_arrays_is_refused(tmp_path: Path, leaf: object) -> None:
-    sha256 = write_checkpoint(tmp_path / "a.ckpt", {"params": {"x": leaf}})
-    with pytest.raises(DataError, match="not a checkpoint of arrays alone") as caught:
-        read_checkpoint(tmp_path / "a.ckpt", sha256)
-    assert "params.x" in caught.value.got
-
-
-def test_a_file_with_another_sha256_is_never_unpickled(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "a.ckpt", Harmful(tmp_path / "made"))
-    with pytest.raises(DataError, match="not the recorded file") as caught:
-        read_checkpoint(tmp_path / "a.ckpt", "0" * 64)
-    assert caught.value.expected == "sha256 " + "0" * 64
-    assert not (tmp_path / "made").exists()
-
-
-def test_a_conversion_leaves_tensors_and_their_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tiny(write_checkpoint(tmp_path / "packages/tiny/weights.ckpt", TREE))
-    monkeypatch.setitem(conversion.PROBES, "tiny", lambda tensors: PROBE)
-    assert convert(source, tmp_path / "packages", tmp_path / "weights") == PROBE
-    tensors, record = weight_files(source, tmp_path / "weights")
-    assert torch.equal(load_file(tensors)["params.conv.kernel"], TENSORS["params.conv.kernel"])
-    known = json.loads(record.read_text())
+    known = json.loads(weight_files(TINY, tmp_path / "weights")[1].read_text())
     assert (known["id"], known["package"], known["licence"]) == ("tiny", "tiny==1", "MIT")
-    assert (known["sha256"], known["tensor_fingerprint"]) == (source.sha256, source.tensor_fingerprint)
-    assert is_installed(source, tmp_path / "weights")
+    assert (known["sha256"], known["tensor_fingerprint"]) == (TINY.sha256, TINY.tensor_fingerprint)
+    assert is_installed(TINY, tmp_path / "weights")
 
 
-def test_a_network_that_fails_its_probe_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(tensors: object) -> Probe:
-        raise DataError("the network does not say of the probe clip what it should")
+def test_a_converted_file_serves_as_the_source_does_to_the_byte(checkpoint: Path, tmp_path: Path) -> None:
+    convert(TINY, checkpoint, tmp_path / "one")
+    save_file(TENSORS, tmp_path / "other.safetensors", {"written": "by another program"})
+    convert(TINY, tmp_path / "other.safetensors", tmp_path / "two")
+    for one, two in zip(weight_files(TINY, tmp_path / "one"), weight_files(TINY, tmp_path / "two"), strict=True):
+        assert one.read_bytes() == two.read_bytes()
 
-    source = tiny(write_checkpoint(tmp_path / "packages/tiny/weights.ckpt", TREE))
-    monkeypatch.setitem(conversion.PROBES, "tiny", fails)
-    with pytest.raises(DataError, match="probe clip"):
-        convert(source, tmp_path / "packages", tmp_path / "weights")
+
+def test_a_file_with_another_sha256_is_never_read(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Recipe(lambda content: pytest.fail("read"), lambda tensors: PROBE)
+    monkeypatch.setitem(conversion.RECIPES, "tiny", read)
+    checkpoint.write_bytes(CONTENT[:-1] + b",")
+    with pytest.raises(DataError, match="not the recorded file of tiny") as caught:
+        read_weights(TINY, checkpoint)
+    assert TINY.sha256 in caught.value.expected
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing\.ckpt cannot be read") as caught:
+        read_weights(TINY, tmp_path / "nothing.ckpt")
+    assert "fetch-weights" in caught.value.fix
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors at all", save(TENSORS)[:-1]])
+def test_a_damaged_converted_file_is_refused(checkpoint: Path, content: bytes) -> None:
+    path = checkpoint.with_suffix(".safetensors")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"weights\.safetensors is not a file of float32 tensors alone"):
+        read_weights(TINY, path)
+
+
+def test_a_checkpoint_of_something_else_is_refused(checkpoint: Path) -> None:
+    checkpoint.write_bytes(content := pickle.dumps({"params": "text"}))
+    other = WeightSource("tiny", "tiny==1", "weights.ckpt", hashlib.sha256(content).hexdigest(), "", "MIT")
+    with pytest.raises(DataError, match=r"weights\.ckpt is not a file of float32 tensors alone") as caught:
+        read_weights(other, checkpoint)
+    assert "params is a str" in caught.value.got
+
+
+def test_other_tensors_are_refused_and_leave_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({**TENSORS, "bias": torch.zeros(1)}, path)
+    with pytest.raises(DataError, match="does not hold the tensors of tiny"):
+        convert(TINY, path, tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
 
 
-def test_other_tensors_in_a_file_of_the_right_sha256_are_refused(tmp_path: Path) -> None:
-    sha256 = write_checkpoint(tmp_path / "packages/tiny/weights.ckpt", {"bias": TREE["bias"]})
-    with pytest.raises(DataError, match="does not hold the tensors of tiny"):
-        convert(tiny(sha256), tmp_path / "packages", tmp_path / "weights")
+def test_a_network_that_fails_its_probe_leaves_nothing(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(tensors: Mapping[str, Tensor]) -> Probe:
+        raise DataError("the network does not say of the probe clip what it should")
+
+    monkeypatch.setitem(conversion.RECIPES, "tiny", Recipe(read_arrays, fails))
+    with pytest.raises(DataError, match="probe clip"):
+        convert(TINY, checkpoint, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_network_upon_another_is_probed_with_both(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+
+    def probe(tensors: Mapping[str, Tensor]) -> Probe:
+        seen.append(set(tensors))
+        return PROBE
+
+    head = {"head": torch.zeros(2)}
+    save_file(head, tmp_path / "head.safetensors")
+    upper = WeightSource("upper", "tiny==1", "head.ckpt", "0" * 64, tensor_fingerprint(head), "MIT")
+    monkeypatch.setitem(conversion.RECIPES, "upper", Recipe(read_arrays, probe, base=TINY))
+    with pytest.raises(MissingDependencyError, match="weights of tiny are not in"):
+        convert(upper, tmp_path / "head.safetensors", tmp_path / "weights")
+    convert(TINY, checkpoint, tmp_path / "weights")
+    convert(upper, tmp_path / "head.safetensors", tmp_path / "weights")
+    assert seen == [{"head", *TENSORS}]
+    assert load_tensors(upper, tmp_path / "weights").keys() == head.keys()
+
+
+def test_every_source_has_a_recipe_and_comes_after_the_one_below_it() -> None:
+    assert list(conversion.RECIPES) == list(WEIGHTS)
+    places = list(WEIGHTS)
+    below = {name: recipe.base.id for name, recipe in conversion.RECIPES.items() if recipe.base}
+    assert below and all(places.index(base) < places.index(name) for name, base in below.items())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.extractors.features import Video, VideoFeatures
+from evaluation.extractors.features import ImageFeatures, Video, VideoFeatures
 from evaluation.extractors.i3d import I3D
 from evaluation.extractors.weights import I3D_K400
 from worldmodel.errors import DataError, MissingDependencyError
@@ -84,7 +84,7 @@ def test_a_clip_that_is_too_short_is_named_with_the_least_and_what_it_has(counti
 
 @pytest.mark.parametrize("wrong", [np.zeros((9, 4, 6, 3), np.float32), np.zeros((9, 4, 6), np.uint8)])
 def test_what_is_no_video_is_refused(counting: VideoFeatures, wrong: Video) -> None:
-    with pytest.raises(DataError, match="not a video"):
+    with pytest.raises(DataError, match="not images"):
         counting.features(wrong)
 
 
@@ -95,12 +95,9 @@ def test_a_cached_video_is_neither_loaded_nor_computed_again(counting: VideoFeat
     assert counting.cached(hashlib.sha256(b"another").hexdigest(), video)[0] == 2.0
 
 
-def test_another_extractor_does_not_use_the_entry(
-    counting: VideoFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_extractor_does_not_use_the_entry(counting: VideoFeatures, tmp_path: Path) -> None:
     counting.cached(DIGEST, video)
-    monkeypatch.setattr("evaluation.extractors.features.SQUASH224", "another")
-    other = VideoFeatures(tmp_path)
+    other = VideoFeatures(tmp_path, preprocess="short224-centercrop")
     other.__dict__["_network"] = Counting()
     with pytest.raises(AssertionError, match="loaded again"):
         other.cached(DIGEST, never)
@@ -138,5 +135,25 @@ def test_the_identity_says_where_the_network_is_from_and_how_it_is_fed(tmp_path:
     identity = VideoFeatures(tmp_path).identity
     assert (identity.id, identity.layer, identity.dims, identity.kind) == ("i3d-k400", "logits", 400, "canonical")
     assert (identity.file_sha256, identity.tensor_fingerprint) == (I3D_K400.sha256, I3D_K400.tensor_fingerprint)
-    assert identity.input == "squash224-torch, [-1, 1]"
+    assert identity.input == "squash224, [-1, 1]"
     assert identity.model_copy(update={"layer": "pool"}).fingerprint != identity.fingerprint
+
+
+def test_images_have_a_row_each_and_are_kept_like_videos(tmp_path: Path) -> None:
+    class Means(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.mean((1, 2, 3))[:, None].repeat(1, 2048)
+
+    features = ImageFeatures(tmp_path)
+    features.__dict__["_network"] = Means()
+    frames = np.repeat(np.arange(6, dtype=np.uint8) * 32, 4 * 6 * 3).reshape(6, 4, 6, 3)
+    rows = features.cached(DIGEST, lambda: frames)
+    assert rows.shape == (6, 2048) and rows[:, 7] == pytest.approx((np.arange(6) * 32 - 128) / 128)
+    again = ImageFeatures(tmp_path, weights=tmp_path / "none").cached(DIGEST, never)
+    assert np.array_equal(rows, again)
+
+
+def test_of_one_digest_videos_and_images_have_features_of_their_own(counting: VideoFeatures, tmp_path: Path) -> None:
+    counting.cached(DIGEST, video)
+    with pytest.raises(AssertionError, match="loaded again"):
+        ImageFeatures(tmp_path).cached(DIGEST, never)

@@ -1,11 +1,9 @@
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from evaluation.extractors.i3d import I3D, MIN_FRAMES, Unit, folded, same_max_pool, same_padding
-from evaluation.extractors.probe import I3D_PROBE, Probe, check_probe, probe_clip, probe_i3d
-from worldmodel.errors import DataError
+from evaluation.extractors.i3d import I3D, MIN_FRAMES, kernel_and_bias, same_max_pool, same_padding
+from evaluation.extractors.probe import probe_clip
 
 
 @pytest.mark.parametrize(
@@ -21,26 +19,6 @@ def test_black_and_white_clips_are_as_far_apart_as_published(
     distance = float(((black - white) ** 2).sum())
     assert distance == pytest.approx(ours, rel=1e-4)
     assert distance == pytest.approx(published, rel=5e-3)
-
-
-def test_the_probe_clip_gives_the_logits_of_the_tf_hub_network(tensors: dict[str, Tensor]) -> None:
-    found = probe_i3d(tensors)
-    assert found.first == pytest.approx((-0.81739, 6.33596, 8.19145, 10.26848, -2.14277), rel=1e-4)
-    assert (found.norm, found.argmax) == (pytest.approx(120.92739, rel=1e-4), 157)
-
-
-def test_one_layer_that_is_off_fails_the_probe(tensors: dict[str, Tensor]) -> None:
-    name = "batch_stats.Mixed_5c.Branch_3/Conv3d_0b_1x1.BatchNorm_0.var"
-    with pytest.raises(DataError, match="probe clip"):
-        probe_i3d({**tensors, name: tensors[name] * 1.1})
-
-
-def test_a_probe_fails_by_its_norm_or_its_place_too() -> None:
-    first, norm, argmax = I3D_PROBE.first, I3D_PROBE.norm, I3D_PROBE.argmax
-    check_probe(Probe(first, norm * 1.00005, argmax), I3D_PROBE)
-    for wrong in (Probe(first, norm * 1.0002, argmax), Probe(first, norm, 158)):
-        with pytest.raises(DataError, match="probe clip"):
-            check_probe(wrong, I3D_PROBE)
 
 
 def test_a_clips_logits_are_the_same_bits_alone_in_a_batch_and_on_any_number_of_threads(network: I3D) -> None:
@@ -74,7 +52,14 @@ def test_max_pooling_never_takes_the_padding(frames: int) -> None:
         assert torch.equal(same_max_pool(x, window, stride), expected)
 
 
-def test_batch_normalisation_is_folded_in() -> None:
+def test_a_unit_without_normalisation_keeps_its_kernel_and_bias() -> None:
+    kernel = torch.arange(6.0).reshape(1, 1, 1, 2, 3)
+    found, bias = kernel_and_bias({"params.a.Conv_0.kernel": kernel, "params.a.Conv_0.bias": torch.ones(3)}, "a")
+    assert found.shape == (3, 2, 1, 1, 1) and found.flatten().tolist() == [0, 3, 1, 4, 2, 5]
+    assert bias.tolist() == [1, 1, 1]
+
+
+def test_a_normalised_unit_is_folded() -> None:
     """Kernel 2, mean 3, variance 4, beta 5: (2 x - 3) / 2 + 5 = x + 3.5."""
     tensors = {
         "params.a.Conv_0.kernel": torch.full((1, 1, 1, 1, 1), 2.0),
@@ -82,16 +67,5 @@ def test_batch_normalisation_is_folded_in() -> None:
         "batch_stats.a.BatchNorm_0.mean": torch.full((1, 1, 1, 1, 1), 3.0),
         "batch_stats.a.BatchNorm_0.var": torch.full((1, 1, 1, 1, 1), 4.0 - 1e-3),
     }
-    kernel, bias = folded(tensors, "a")
+    kernel, bias = kernel_and_bias(tensors, "a")
     assert (kernel.item(), bias.item()) == (1.0, 3.5)
-
-
-@pytest.mark.parametrize("stride", [(1, 1, 1), (2, 2, 2)])
-def test_onednn_convolves_as_conv3d_does(stride: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = torch.Generator().manual_seed(0)
-    unit = Unit(torch.randn(4, 2, 3, 3, 3, generator=generator), torch.randn(4, generator=generator), stride)
-    x = torch.randn(1, 2, 6, 5, 7, generator=generator)
-    with torch.inference_mode():
-        ours = unit(x)
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-        assert torch.allclose(ours, unit(x), atol=1e-5)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from safetensors.torch import save_file
 
 from evaluation.extractors.weights import (
     I3D_K400,
+    WEIGHTS,
     WeightSource,
     find_weights,
     is_installed,
@@ -69,8 +71,6 @@ def test_the_fingerprint_sees_names_shapes_types_and_values_but_no_order() -> No
 
 
 def test_weights_count_as_installed_while_file_and_record_agree(tmp_path: Path) -> None:
-    import hashlib
-
     path, record = weight_files(TINY, tmp_path)
     assert not is_installed(TINY, tmp_path)
     save_file(TENSORS, path)
@@ -84,6 +84,8 @@ def test_weights_count_as_installed_while_file_and_record_agree(tmp_path: Path) 
     assert not is_installed(TINY, tmp_path)
 
 
-def test_the_fetched_weights_are_the_recorded_ones() -> None:
-    find_weights(I3D_K400)
-    assert is_installed(I3D_K400, weights_directory())
+@pytest.mark.parametrize("source", WEIGHTS.values(), ids=list(WEIGHTS))
+def test_the_fetched_weights_are_the_recorded_ones(source: WeightSource) -> None:
+    find_weights(source)
+    assert is_installed(source, weights_directory())
+    assert all(tensor.dtype == torch.float32 for tensor in load_tensors(source).values())

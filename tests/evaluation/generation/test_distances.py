@@ -1,55 +1,60 @@
 import numpy as np
+import pytest
 
-from evaluation.generation.distances import pairs_by_metric, passes
-from evaluation.generation.rollouts import methods_of
-from tests.evaluation.generation.toy import ToyFeatures
+from evaluation.generation.distances import score_distance
+from evaluation.generation.features import FeatureTable, Rows
+from evaluation.generation.recipes import recipes
+from evaluation.metrics import distance_at_infinity
+from evaluation.metrics.distances import frechet
+from tests.evaluation.toy_perceptual import toy_identity
 
-FVD, FVD_TOK = "video/fvd@i3d-k400", "video/fvd-tok@i3d-k400"
-
-
-def split(rollouts):
-    found = rollouts.index.samples
-    return [s for s in found if s.role == "generated"], [s for s in found if s.role == "reference"]
-
-
-def features_of(video):
-    return ToyFeatures().cached("0", lambda: video[1:])
+_, _, FVD, KVD = recipes(toy_identity("i3d-k400"), None)
+LOGS = tuple("abcde")
 
 
-def test_each_distance_is_of_the_videos_it_says_without_the_given_frame(rollouts):
-    generated, reference = split(rollouts)
-    pairs = pairs_by_metric(rollouts, methods_of(rollouts.index), generated, reference, ToyFeatures())
-
-    def expected(read, samples):
-        return np.stack([features_of(read(sample)) for sample in samples])
-
-    def made(name, samples):
-        return expected(lambda sample: rollouts.made(name, sample), samples)
-
-    raw, tok = pairs[FVD], pairs[FVD_TOK]
-    assert list(raw) == ["true_frames", "tokenizer", *(m.name for m in methods_of(rollouts.index))]
-    assert set(tok) == set(raw) - {"true_frames"}
-    np.testing.assert_array_equal(raw["true_frames"].made.values, expected(rollouts.true, generated))
-    np.testing.assert_array_equal(raw["dmd"].reference.values, expected(rollouts.true, reference))
-    np.testing.assert_array_equal(tok["dmd"].reference.values, made("tokenizer", reference))
-    for pair in (raw, tok):
-        np.testing.assert_array_equal(pair["dmd"].made.values, made("dmd", generated))
-        np.testing.assert_array_equal(pair["tokenizer"].made.values, made("tokenizer", generated))
-    np.testing.assert_array_equal(raw["repeat_last_frame"].made.values, made("repeat_last_frame", generated))
-    decoded = made("repeat_last_frame_tokenizer", generated)
-    np.testing.assert_array_equal(tok["repeat_last_frame"].made.values, decoded)
-    assert raw["dmd"].made.logs == tuple(sample.log_id for sample in generated)
+def table(made=None, reference=None):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    made, reference = rows[0] if made is None else made, rows[1] if reference is None else reference
+    return FeatureTable({"dmd": made}, Rows(LOGS, LOGS), reference, Rows(LOGS, tuple("vwxyz")))
 
 
-def test_features_in_the_cache_are_not_read_again_and_progress_counts_every_clip(rollouts, monkeypatch):
-    (generated, reference), methods, features = split(rollouts), methods_of(rollouts.index), ToyFeatures()
-    ticks = []
+def test_a_distance_is_of_its_table_with_counts_and_an_interval():
+    found = score_distance(FVD, table(), "dmd", 0)
+    metric = found.metric
+    assert metric.value == frechet(table().true.values, table().of("dmd").values) == found.replicates.value
+    assert (metric.n_clips, metric.n_logs, metric.n_reference_clips, metric.n_rows) == (5, 5, 5, 5)
+    assert metric.ci95.low < metric.value < metric.ci95.high and metric.at_infinity is None
 
-    def measure():
-        return pairs_by_metric(rollouts, methods, generated, reference, features, lambda: ticks.append(1))
 
-    first = measure()
-    assert len(ticks) == passes(methods, len(generated), len(reference)) == (5 + 2) * 6 + 2 * 5
-    monkeypatch.setattr(type(rollouts), "true", lambda *_: 1 / 0)
-    again = measure()
-    np.testing.assert_array_equal(first[FVD]["true_frames"].made.values, again[FVD]["true_frames"].made.values)
+def test_rows_of_one_clip_count_as_rows_and_not_as_clips():
+    twice = Rows(tuple("aabbc"), tuple("aabbc"))
+    features = table()
+    metric = score_distance(KVD, FeatureTable(features.made, twice, features.reference, twice), "dmd", 0).metric
+    assert (metric.n_clips, metric.n_logs, metric.n_rows) == (3, 3, 5)
+    assert metric.ci95 is None and metric.no_interval == "3 generated logs: an interval over logs needs 4"
+
+
+def test_only_a_frechet_distance_of_many_logs_has_a_value_at_infinity(monkeypatch):
+    monkeypatch.setattr(distance_at_infinity, "FEWEST_LOGS", 5)
+    assert score_distance(FVD, table(), "dmd", 0).metric.at_infinity is not None
+    assert score_distance(FVD, table(), "dmd", None).metric.at_infinity is None
+    assert score_distance(KVD, table(), "dmd", 0).metric.at_infinity is None
+
+
+@pytest.mark.parametrize("recipe", [FVD, KVD])
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        ({"made": np.ones((5, 3), np.float32)}, "the features of all 5 generated rows are one and the same"),
+        ({"reference": np.ones((5, 3), np.float32)}, "the features of all 5 reference rows are one and the same"),
+        (
+            {"made": np.float32([[0, 1, 2], [0, np.nan, 1], [1, 2, np.inf], [0, 0, 0], [1, 1, 1]])},
+            "features of 2 of 5 generated rows are not finite, first in log b",
+        ),
+    ],
+)
+def test_features_that_say_nothing_leave_no_value_and_the_problem(recipe, broken, problem):
+    found = score_distance(recipe, table(**broken), "dmd", 0)
+    assert (found.metric.value, found.metric.ci95, found.replicates) == (None, None, None)
+    assert found.metric.problem == problem

@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from evaluation.config import GenerationConfig
 from evaluation.generation.measure import measure_generation
 from evaluation.generation.rollouts import methods_of, read_rollouts, videos_of
 from evaluation.report import Statistics
-from tests.evaluation.generation.toy import edit_index, open_rollouts, toy_network, write_rollouts
+from tests.evaluation.generation.toy import (
+    PRESET,
+    ToyVideoNetworks,
+    edit_index,
+    open_rollouts,
+    slicing_of,
+    write_rollouts,
+)
 from worldmodel.data.shards import ClipStore
 from worldmodel.errors import DataError
 from worldmodel.worldgen.config import RolloutConfig
@@ -28,8 +34,8 @@ def test_true_and_made_frames_are_those_of_the_samples_camera(rollouts):
 def test_the_digest_of_true_frames_tells_cameras_and_frames_apart(rollouts):
     sample = rollouts.index.samples[0]
     other = sample.model_copy(update={"camera": "right"})
-    later = sample.model_copy(update={"frame_indices": (0, 2, 3, 4, 5, 6, 6)})
-    assert len({rollouts.true_digest(one) for one in (sample, other, later)}) == 3
+    asked = [(sample, (1, 2, 3)), (sample, (2, 3)), (other, (1, 2, 3))]
+    assert len({rollouts.true_digest(one, frames) for one, frames in asked}) == 3
 
 
 def test_the_baseline_is_first_and_decoded_folders_are_no_methods(root):
@@ -48,7 +54,10 @@ def test_the_baseline_is_first_and_decoded_folders_are_no_methods(root):
         (lambda index: index["samples"][0].update(camera="rear"), "another preparation"),
         (lambda index: index["samples"][0].update(frame_indices=[3, 4, 5, 6, 7, 8, 9]), "another preparation"),
         (lambda index: index["samples"][0].update(same_log=True), "cannot be measured"),
-        (lambda index: index["samples"][-1].update(role="generated"), r"training may read: \[3, 6\]"),
+        (lambda index: index["samples"][0].update(frame_indices=[0, 1, 2, 3, 4, 6, 5]), "frames of another rate"),
+        (lambda index: index["samples"][0].update(frame_indices=[0, 0, 0, 0, 0, 0, 0]), "frames of another rate"),
+        (lambda index: index.update(rate_hz=12.0), r"12 Hz(.|\n)*a clip of 10 Hz"),
+        (lambda index: index["samples"][-1].update(role="generated"), r"training may read: \[5\]"),
     ],
 )
 def test_rollouts_that_would_make_false_numbers_are_refused(six, root, edit, words):
@@ -108,7 +117,7 @@ def test_a_source_of_one_log_beside_others_is_left_out_of_the_videos_and_said_so
     edit_index(root, as_chosen)
     rollouts = open_rollouts(root, prepare)
     statistics = Statistics(resamples=10, seed=0)
-    found = measure_generation(rollouts, GenerationConfig(min_logs=4), statistics, toy_network())
+    found = measure_generation(rollouts, PRESET, slicing_of(rollouts), statistics, ToyVideoNetworks())
     assert [(group.source, group.same_log) for group in found.groups] == [("synthetic", False)]
     said = {item.what: item.reason for item in found.not_applicable if item.source == "street"}
     assert "no held-out log" in said["videos from 1 held-out clip of street"]

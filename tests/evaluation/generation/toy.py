@@ -1,4 +1,4 @@
-"""Small rollouts of the clips that `conftest.measured` writes, and a feature network that needs no weights."""
+"""Small rollouts of the clips that `conftest.measured` writes, and feature networks that need no weights."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from evaluation.extractors.identity import ExtractorIdentity
-from evaluation.generation.network import FeatureNetwork
+from evaluation.extractors.identity import Kind
 from evaluation.generation.rollouts import Rollouts, read_rollouts
+from evaluation.protocols import GenerationPreset, Preprocess
+from evaluation.slices import Slicing, clip_facts
+from tests.evaluation.toy_perceptual import ToyNetworks, toy_identity
 from worldmodel.data.shards import ClipStore
 
 FRAMES = 7
+PRESET = GenerationPreset(rate_hz=10.0, window=6, min_logs=4, image_stride=3, lpips="alex", lpips_stride=2)
 Video = NDArray[np.uint8]
 Continue = Callable[[Video], NDArray[np.float64]]
 
@@ -37,42 +40,51 @@ METHODS: Mapping[str, Continue] = {
 
 
 class ToyFeatures:
-    """Mean colour of the lower half, and mean motion: [4]. Keeps what it was asked for."""
+    """Mean colour of the lower half, and mean motion: [4] of a video; the mean colour alone: [T, 3] of images.
 
-    identity = ExtractorIdentity(
-        id="toy",
-        package="toy==1",
-        file_sha256="f" * 64,
-        tensor_fingerprint="f" * 64,
-        layer="means",
-        dims=4,
-        input="as it is",
-        licence="CC0-1.0",
-        kind="surrogate",
-    )
+    Stands in for a canonical network. Keeps what it was asked for.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "i3d-k400", kind: Kind = "canonical", min_frames: int = 4) -> None:
+        self.identity, self.min_frames = toy_identity(name, kind), min_frames
         self.known: dict[str, NDArray[np.float64]] = {}
 
     def cached(self, digest: str, load: Callable[[], Video], name: str = "") -> NDArray[np.float64]:
         if digest not in self.known:
-            video = load().astype(float) / 255
-            motion = np.abs(np.diff(video, axis=0)).mean()
-            self.known[digest] = np.array([*video[:, video.shape[1] // 2 :].mean((0, 1, 2)), motion])
+            self.known[digest] = self.of(load())
         return self.known[digest]
 
+    def of(self, frames: Video) -> NDArray[np.float64]:
+        """The features, as they are kept: in single precision."""
+        video = frames.astype(float) / 255
+        colours = video[:, video.shape[1] // 2 :].mean((1, 2))
+        if self.identity.id != "i3d-k400":
+            return np.float32(colours).astype(float)
+        return np.float32([*colours.mean(0), np.abs(np.diff(video, axis=0)).mean()]).astype(float)
 
-def toy_network(features: ToyFeatures | None = None, min_frames: int = 4) -> FeatureNetwork:
-    return FeatureNetwork(min_frames, lambda: features or ToyFeatures())
+
+class ToyVideoNetworks(ToyNetworks):
+    """Stand-ins for every network; `closed`: those of distances must not be asked for a feature."""
+
+    def __init__(self, kind: Kind = "canonical", min_frames: int = 4, closed: bool = False) -> None:
+        super().__init__(kind)
+        self.of_videos = ToyFeatures("i3d-k400", kind, min_frames)
+        self.of_images = ToyFeatures("inception-2015-12-05", kind)
+        self.closed = closed
+
+    def videos(self, preprocess: Preprocess) -> ToyFeatures:
+        assert not self.closed, "the video network was opened"
+        return self.of_videos
+
+    def images(self) -> ToyFeatures:
+        assert not self.closed, "the image network was opened"
+        return self.of_images
 
 
-def closed_network() -> FeatureNetwork:
-    """One that must not be opened."""
-
-    def refuse() -> ToyFeatures:
-        raise AssertionError("the network was opened")
-
-    return FeatureNetwork(4, refuse)
+def slicing_of(rollouts: Rollouts, min_clips: int = 2) -> Slicing:
+    """The facts of every clip of the rollouts."""
+    store, ids = rollouts.store, {sample.clip_id for sample in rollouts.index.samples}
+    return Slicing({name: clip_facts(store.row(name), store.load(name)) for name in sorted(ids)}, min_clips)
 
 
 def write_rollouts(root: Path, prepare: Path, methods: Mapping[str, Continue] = METHODS) -> Path:

@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.distance_intervals import (
+    MAX_GROUPS,
     LogRows,
     difference_interval,
     distance_interval,
+    replicates,
     student_975,
     why_no_distance_interval,
 )
 from evaluation.metrics.distances import frechet, kernel_distance
+from worldmodel.errors import DataError
 
 LOGS = ["a", "a", "b", "c", "c", "d"]
 
@@ -99,7 +102,32 @@ def test_students_t_is_that_of_the_tables(freedom: int, value: float) -> None:
 
 
 def test_rows_that_do_not_pair_are_refused() -> None:
-    with pytest.raises(ValueError, match="6 rows but 2 log ids"):
+    with pytest.raises(DataError, match="6 rows, 2 logs"):
         LogRows(np.zeros((6, 2)), ["a", "b"])
-    with pytest.raises(ValueError, match="paired rows differ"):
+    with pytest.raises(DataError, match=r"paired features differ in shape(.|\n)*\[6, 3\] and \[5, 3\]"):
         difference_interval(frechet, rows(0), rows(1), np.zeros((5, 3)))
+    five = replicates(frechet, rows(0, list("abcde")), rows(1, list("abcde")))
+    with pytest.raises(DataError, match="cannot be paired"):
+        five - replicates(frechet, rows(0), rows(1))
+
+
+def test_many_logs_are_left_out_in_groups_each_of_them_once() -> None:
+    names = [f"log-{i}" for i in range(2 * MAX_GROUPS + 1)]
+    single = LogRows(np.arange(len(names), dtype=float)[:, None], names)
+    found = replicates(lambda _, made: float(made.sum()), single, single)
+    left_out = found.value - found.without_generated
+    assert len(left_out) == MAX_GROUPS and left_out.sum() == found.value
+    assert sorted(set(np.round(left_out))) != sorted(range(len(names)))
+    again = replicates(lambda _, made: float(made.sum()), single, LogRows(single.values[::-1], names[::-1]))
+    assert sorted(again.without_generated) == sorted(found.without_generated)
+
+
+def test_groups_of_logs_give_an_interval_as_wide_as_the_spread() -> None:
+    """The mean of 100 logs of variance 1, and of 100 reference logs: the error is sqrt(2 / 100)."""
+    names = [f"log-{i}" for i in range(100)]
+    halves = []
+    for seed in range(40):
+        found = distance_interval(mean_difference, rows(2 * seed, names, 1), rows(2 * seed + 1, names, 1))
+        assert found.ci95 is not None
+        halves.append((found.ci95[1] - found.value) / student_975(MAX_GROUPS - 1))
+    assert np.mean(halves) == pytest.approx(np.sqrt(2 / 100), rel=0.06)

@@ -11,12 +11,19 @@ from evaluation.pictures.films import films_of
 from evaluation.pictures.filmstrip import shown_frames
 from evaluation.pictures.movie import pages, write_mp4
 from evaluation.pictures.preview import LARGEST_BYTES
-from evaluation.suite import Generated, evaluate
-from tests.evaluation.generation.toy import FRAMES, METHODS, clips, open_rollouts, toy_network, write_rollouts
-
-CONFIG = EvaluateConfig.model_validate(
-    {"bootstrap_resamples": 100, "picture_width_px": 700, "generation": {"min_logs": 4, "video_scale": 2}}
+from evaluation.protocols import PRESETS
+from evaluation.suite import evaluate
+from tests.evaluation.generation.toy import (
+    FRAMES,
+    METHODS,
+    PRESET,
+    ToyVideoNetworks,
+    clips,
+    open_rollouts,
+    write_rollouts,
 )
+
+CONFIG = EvaluateConfig(protocol="debug", bootstrap_resamples=100, picture_width_px=700, video_scale=2)
 NAMES = {
     "generation-methods-synthetic.png",
     "generation-psnr-by-time-synthetic.png",
@@ -26,20 +33,28 @@ NAMES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_videos():
+    """The debug protocol, for videos as short as these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "debug", PRESETS["debug"].model_copy(update={"generation": PRESET}))
+        yield
+
+
 @pytest.fixture(scope="module")
 def made(write_measured, tmp_path_factory):
     """A report on generated videos alone, what it was made of, and its pictures by name."""
     root = tmp_path_factory.mktemp("videos")
     measured = write_measured(root, *clips(4, 4))
-    videos = Generated(write_rollouts(root / "rollout", measured.prepare), toy_network())
-    measured = replace(measured, reconstruct=None, generated=videos)
+    rollout = write_rollouts(root / "rollout", measured.prepare)
+    measured = replace(measured, reconstruct=None, rollout=rollout, networks=ToyVideoNetworks())
     report = evaluate(measured, CONFIG, 0)
     return report, measured, {path.name: path for path in draw_pictures(report, measured, CONFIG, root / "pictures")}
 
 
 @pytest.fixture
 def rollouts(made):
-    return open_rollouts(made[1].generated.root, made[1].prepare)
+    return open_rollouts(made[1].rollout, made[1].prepare)
 
 
 def test_there_is_a_chart_of_each_question_a_strip_a_video_and_a_preview(made):
@@ -109,6 +124,6 @@ def test_without_a_model_there_are_charts_but_no_films(made, tmp_path):
     _, measured, _ = made
     only = {"repeat_last_frame": METHODS["repeat_last_frame"]}
     root = write_rollouts(tmp_path / "rollout", measured.prepare, only)
-    measured = replace(measured, generated=Generated(root, toy_network()))
+    measured = replace(measured, rollout=root, networks=ToyVideoNetworks())
     drawn = draw_pictures(evaluate(measured, CONFIG, 0), measured, CONFIG, tmp_path / "pictures")
     assert {path.name for path in drawn} == {name for name in NAMES if "methods" in name or "time" in name}

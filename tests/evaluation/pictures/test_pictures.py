@@ -17,7 +17,7 @@ HISTORY = History(
     val_psnr=((300, 17.0), (600, 18.5)),
     val_psnr_nearest=((300, 16.0), (600, 16.0)),
 )
-CONFIG = EvaluateConfig(picture_width_px=900, overview_samples=2, bootstrap_resamples=100)
+CONFIG = EvaluateConfig(protocol="debug", picture_width_px=900, overview_samples=2, bootstrap_resamples=100)
 
 
 def drawn(paths, out, history=HISTORY):
@@ -64,7 +64,7 @@ def test_the_preview_shows_every_target_frame_and_is_small(pictures):
     path = pictures["preview.png"]
     assert path.stat().st_size <= LARGEST_BYTES
     with Image.open(path) as image:
-        assert image.n_frames == 4 and image.is_animated
+        assert image.n_frames == 5 and image.is_animated
         assert image.info["duration"] == 200 and image.info["loop"] == 0
 
 

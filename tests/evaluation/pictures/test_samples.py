@@ -11,14 +11,14 @@ from worldmodel.data.shards import ClipStore
 @pytest.mark.parametrize(("n_frames", "shown"), [(20, 7), (3, 1), (7, 2)])
 def test_the_frame_shown_is_between_context_frames_and_far_from_them(n_frames, shown):
     frames = {"context_frames": context_frames(n_frames, 5), "target_frames": target_frames(n_frames, 5)}
-    entry = RenderedClip(clip_id="c", log_id="l", source="s", split="test", same_log=False, **frames)
+    entry = RenderedClip(clip_id="c", log_id="l", source="s", split="test", same_log=False, n_gaussians=9, **frames)
     assert middle_target(entry) == shown
 
 
 def test_samples_go_from_the_worst_clip_to_the_best(measured):
     noise = [0.05, 0.4, 0.1, 0.2, 0.3]
     paths = measured(*({"log": f"log-{i}", "noise": value} for i, value in enumerate(noise)))
-    group = evaluate(paths, EvaluateConfig(bootstrap_resamples=100), 0).groups[0]
+    group = evaluate(paths, EvaluateConfig(protocol="debug", bootstrap_resamples=100), 0).groups[0]
     assert ranked_clips(group) == [f"synthetic-00{i}" for i in (1, 4, 3, 2, 0)]
     samples = samples_of(group, read_index(paths.reconstruct), ClipStore(paths.prepare), paths.reconstruct, 3)
     assert [(sample.clip.clip_id, sample.rank) for sample in samples] == [

@@ -112,7 +112,9 @@ def _render(store: ClipStore, out: Path) -> None:
         assert clip.depth is not None
         save_file({"rgb": rgb, "depth": clip.depth[targets]}, out / "renders" / f"{clip_id}.safetensors")
         entry = {"clip_id": clip_id, "log_id": clip.log_id, "source": "synthetic", "split": "test", "same_log": False}
-        entries.append(entry | {"context_frames": list(context_frames(4, 5)), "target_frames": targets})
+        entries.append(
+            entry | {"context_frames": list(context_frames(4, 5)), "target_frames": targets} | {"n_gaussians": 9}
+        )
     index = {"model_sha256": sha256(b"reconstructor").hexdigest(), "protocol": {"context_stride": 5}, "clips": entries}
     (out / "index.json").write_text(json.dumps(index))
 
@@ -120,12 +122,12 @@ def _render(store: ClipStore, out: Path) -> None:
 @pytest.fixture
 def stage(artifacts: Path, tmp_path: Path) -> Stage[EvaluateConfig]:
     shutil.copytree(artifacts / "artifacts", tmp_path / "artifacts")
-    return _stage(tmp_path, "evaluate", EvaluateConfig(bootstrap_resamples=100, picture_width_px=700))
+    return _stage(tmp_path, "evaluate", EvaluateConfig(protocol="debug", bootstrap_resamples=100, picture_width_px=700))
 
 
 def test_the_stage_writes_a_report_and_pictures_and_logs_the_metrics(stage: Stage[EvaluateConfig]) -> None:
     run(stage)
-    assert {path.name for path in stage.out.iterdir()} == {"report.json", "pictures"}
+    assert {path.name for path in stage.out.iterdir()} == {"report.json", "report.html", "pictures"}
     report = read_report(stage.out / "report.json")
     assert report.model.parts == PARTS and report.model.sha256 == digest(PARTS)
     assert report.beats_baseline and report.training is not None
@@ -144,7 +146,8 @@ def test_the_stage_writes_a_report_and_pictures_and_logs_the_metrics(stage: Stag
     psnr = videos.metric("dmd", "video/psnr")
     assert psnr is not None and json.loads(line)["values"]["synthetic/test/dmd/video/psnr"] == psnr.value
     assert videos.no_distances == "1 log of generated clips, and a distance needs 8: no FVD claim"
-    assert json.loads((stage.run_dir / "progress.json").read_text()) == {"done": 1, "total": 1, "unit": "videos"}
+    progress = json.loads((stage.run_dir / "progress.json").read_text())
+    assert progress["done"] == progress["total"] > 0 and progress["unit"] == "videos"
 
 
 def test_two_runs_write_the_same_bytes(stage: Stage[EvaluateConfig]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from flows.checks.verdict import VERDICT_SCHEMA
@@ -22,7 +23,7 @@ from worldmodel.data.schema import Clip
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.synthetic.config import SyntheticConfig
 from worldmodel.data.synthetic.source import SyntheticSource
-from worldmodel.errors import DataError, Preempted, UnfitDataError
+from worldmodel.errors import DataError, ParamsError, Preempted, UnfitDataError
 from worldmodel.worldgen.codec.files import load_codec
 from worldmodel.worldgen.latents import LatentStore
 from worldmodel.worldgen.tokenizer_config import TrainTokenizerConfig
@@ -280,3 +281,68 @@ def test_an_index_of_another_schema_version_is_refused(encoded: Path, tmp_path: 
     (tmp_path / "index.json").write_text(json.dumps(index | {"schema_version": 2}))
     with pytest.raises(DataError, match=r"index.json(.|\n)*schema_version 1"):
         LatentStore(tmp_path)
+
+
+def registered(encoded: Path, workspace: Path, **more: Any) -> dict[str, Any]:
+    """Params that take another run's tokenizer, which lies in the workspace."""
+    folder = shutil.copytree(encoded / "artifacts/train_tokenizer/tokenizer", workspace / "artifacts/registered")
+    sha256 = hashlib.sha256((folder / "tokenizer.safetensors").read_bytes()).hexdigest()
+    return LINEAR | {"pretrained": {"folder": "artifacts/registered", "sha256": sha256, **more}}
+
+
+def test_a_pretrained_codec_is_taken_as_it_is_and_nothing_is_fitted(encoded: Path, workspace: Path) -> None:
+    params = registered(encoded, workspace)
+    fitted_to_other_sizes = params | {"linear": {"channels": 9, "spatial_stride": 2}}
+    assert contents(encode(workspace, fitted_to_other_sizes)) == contents(encoded / "artifacts/train_tokenizer")
+
+
+def test_tags_mean_what_the_generator_of_the_pretrained_codec_learned(encoded: Path, workspace: Path) -> None:
+    seen = LatentStore(encoded / "artifacts/train_tokenizer")
+    weather = next(entry for entry in seen.vocabulary if entry.startswith("weather="))
+    vocabulary = ["time_of_day=never", weather]
+    store = LatentStore(encode(workspace, registered(encoded, workspace, vocabulary=vocabulary)))
+    assert store.vocabulary == tuple(vocabulary)
+    before = {row.sample_id: row.tags[0] for row in seen.rows}
+    known = 1 + seen.vocabulary.index(weather)
+    assert {row.tags for row in store.rows} <= {(0, 0), (2, 0)}  # no time of day is `never`
+    assert all((row.tags[0] == 2) == (before[row.sample_id] == known) for row in store.rows)
+
+
+def test_with_a_pretrained_codec_no_training_sample_is_needed(encoded: Path, workspace: Path) -> None:
+    without = {"cameras": {"synthetic": [], "one_drive": []}}
+    out = encode(workspace, registered(encoded, workspace) | without)
+    store = LatentStore(out)
+    assert not store.select("train") and len(store.select("test", ["synthetic"])) == 3
+    assert "not_applicable.json" in contents(encode(workspace, LINEAR | without))
+
+
+def test_a_pretrained_codec_is_there_even_where_no_clip_can_become_a_sample(encoded: Path, workspace: Path) -> None:
+    found = contents(encode(workspace, registered(encoded, workspace) | {"frames": 9}))
+    assert set(found) == {"not_applicable.json", "tokenizer/config.json", "tokenizer/tokenizer.safetensors"}
+    assert json.loads(found["not_applicable.json"])["reason"] == (
+        "no clip can become a sample: it has 7 frames, and a window spans 9 (5 of them); see left_out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"sha256": "0" * 64}, DataError, "not the tokenizer that train_tokenizer.pretrained names"),
+        ({"folder": "artifacts/nowhere"}, DataError, "no such file"),
+        ({"codec": "wan"}, ParamsError, "expected: linear(.|\n)*got: wan"),
+    ],
+)
+def test_another_tokenizer_than_the_params_name_is_refused(
+    change: dict[str, Any], error: type[Exception], said: str, encoded: Path, workspace: Path
+) -> None:
+    params = registered(encoded, workspace)
+    params |= {"codec": change["codec"], "wan": WAN["wan"]} if "codec" in change else {}
+    params["pretrained"] |= {key: value for key, value in change.items() if key != "codec"}
+    with pytest.raises(error, match=said):
+        encode(workspace, params)
+
+
+def test_two_pretrained_codecs_are_one_too_many() -> None:
+    taken = {"folder": "a", "sha256": "0" * 64}
+    with pytest.raises(ValidationError, match="give one of them"):
+        TrainTokenizerConfig.model_validate(WAN | {"pretrained": taken, "wan": {**WAN["wan"], "pretrained": "b"}})

@@ -55,7 +55,11 @@ STAGES: dict[str, tuple[ModuleType, type[BaseModel], dict[str, Any]]] = {
     "worldgen_ode_pairs": (worldgen_ode_pairs, OdePairsConfig, {"pairs": 5, "steps": 4, "batch_size": 2}),
     "worldgen_ode_distillation": (worldgen_ode_distillation, OdeDistillationConfig, {"train": SHORT}),
     "worldgen_dmd": (worldgen_dmd, DmdConfig, {"train": SHORT}),
-    "rollout": (rollout, RolloutConfig, {"steps": 2, "max_samples": 3, "batch_size": 2}),
+    "rollout": (
+        rollout,
+        RolloutConfig,
+        {"steps": 2, "max_samples": 3, "batch_size": 2, "spread_seeds": 2, "spread_samples": 2},
+    ),
 }
 TRAINED = ("worldgen_bidirectional", "worldgen_teacher_forcing", "worldgen_ode_distillation", "worldgen_dmd")
 
@@ -177,9 +181,31 @@ def test_a_rollout_holds_every_video_of_every_method(finished: Path) -> None:
     generated = {f"{s['sample_id']}.safetensors" for s in roles["generated"]}
     folders = {path.name: {file.name for file in path.iterdir()} for path in (out / "videos").iterdir()}
     names = [method["name"] for method in index["methods"]]
-    assert folders.keys() == {*names, "repeat_last_frame_tokenizer", "tokenizer"}
-    assert all(folders[name] == generated for name in folders if name != "tokenizer")
+    further = index["spread"]["folders"]
+    assert folders.keys() == {*names, *further, "repeat_last_frame_tokenizer", "tokenizer"}
+    assert all(folders[name] == generated for name in folders if name not in ("tokenizer", *further))
     assert folders["tokenizer"] == generated | {f"{s['sample_id']}.safetensors" for s in roles["reference"]}
+
+
+def test_the_students_first_samples_are_made_by_further_seeds_too(finished: Path) -> None:
+    out = finished / "artifacts/rollout"
+    index = json.loads((out / "index.json").read_text())
+    generated = [sample["sample_id"] for sample in index["samples"] if sample["role"] == "generated"]
+    folders = ["dmd_seed_1", "dmd_seed_2"]
+    assert index["spread"] == {"method": "dmd", "folders": folders, "sample_ids": generated[:2]}
+    names = {f"{sample_id}.safetensors" for sample_id in generated[:2]}
+    for folder in folders:
+        assert {path.name for path in (out / "videos" / folder).iterdir()} == names
+    videos = [load_file(out / "videos" / name / f"{generated[0]}.safetensors")["rgb"] for name in ["dmd", *folders]]
+    assert all(np.array_equal(video[0], videos[0][0]) for video in videos)
+    assert len({video.tobytes() for video in videos}) == 3
+
+
+def test_without_further_seeds_or_a_student_there_is_no_spread(workspace: Path) -> None:
+    index = json.loads((run(workspace, "rollout", spread_seeds=0) / "index.json").read_text())
+    assert index["spread"] is None
+    index = json.loads((run(workspace, "rollout", methods=("repeat_last_frame", "ode")) / "index.json").read_text())
+    assert index["spread"] is None
 
 
 def test_videos_start_with_the_given_frame(finished: Path) -> None:
