@@ -13,10 +13,9 @@ from pathlib import Path
 from evaluation.base import Direction, Interval, fingerprint
 from evaluation.comparison import Comparison, Difference, difference_name, require_same_protocol, verdict_of
 from evaluation.generation_report import GenerationGroup, VideoMetric
-from evaluation.paired import paired_interval
 from evaluation.paired_distances import Tables, distance_difference
 from evaluation.report import Group, Metric, Report, Statistics
-from evaluation.statistics import mean_over_clips, why_no_interval
+from evaluation.statistics import interval_over_logs, mean_over_clips, why_no_interval
 from worldmodel.errors import DataError
 
 AnyGroup = Group | GenerationGroup
@@ -189,7 +188,7 @@ def _difference(
     subject: Subject, pairs: Sequence[tuple[float, float]], logs: Sequence[str], statistics: Statistics, slices: int = 1
 ) -> Difference:
     """Of values (challenger, champion) by clip; the interval covers with those of `slices` slices at once."""
-    ci95 = paired_interval([a - b for a, b in pairs], logs, statistics, slices)
+    ci95 = interval_over_logs([a - b for a, b in pairs], logs, statistics, slices)
     means = mean_over_clips([a for a, _ in pairs]), mean_over_clips([b for _, b in pairs])
     counts = (len(pairs), len(set(logs)))
     return _record(subject, means, counts, ci95, why_no_interval(logs)).model_copy(update={"corrected_for": slices})

@@ -70,8 +70,8 @@ class ChampionMargin(Limit):
 
     Attributes:
         max_drop: the most that may be lost.
-        judge: `value`: the difference keeps within `max_drop` and is not surely a loss. `interval`: its 95 % interval
-            keeps within `max_drop`, which few clips cannot show.
+        judge: `value`: the difference keeps within `max_drop`. `interval`: all of its 95 % interval does, which few
+            clips cannot show.
     """
 
     max_drop: float = Field(ge=0)

@@ -106,10 +106,12 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="storm-waymo",
-            says="Waymo validation scenes, 2 s from 3 front cameras, frames 0, 5, 10, 15 given, 16 targets (STORM)",
+            says="Waymo validation, 2 s of 3 front cameras at 160 x 240, frames 0, 5, 10, 15 given, 16 targets (STORM)",
             dataset="waymo",
             split="val",
             cameras=("front_left", "front", "front_right"),
+            height=160,
+            width=240,
             reconstruction=ReconstructionPreset(
                 context_stride=5, clip_frames=20, rate_hz=10.0, lpips=("alex",), lpips_stride=1, dists_stride=4
             ),

@@ -183,7 +183,9 @@ class Protocol(Record):
 class Statistics(Record):
     """How the intervals were made: of means over clips, and of distances between sets of clips."""
 
-    method: Literal["cluster bootstrap over logs, percentile 95 %"] = "cluster bootstrap over logs, percentile 95 %"
+    method: Literal["cluster bootstrap over logs, percentile 95 %, widened to Student's t"] = (
+        "cluster bootstrap over logs, percentile 95 %, widened to Student's t"
+    )
     distances: Literal[
         "delete-one-log jackknife (above 32 logs: 32 groups) over generated and reference logs, Student's t"
     ] = "delete-one-log jackknife (above 32 logs: 32 groups) over generated and reference logs, Student's t"

@@ -100,15 +100,15 @@ def slice_values(
         statistics: of the intervals over logs.
         method: whose videos; None: reconstruction.
     """
-    members: dict[tuple[int, str], list[tuple[str, float | None]]] = {}
+    members: dict[tuple[int, str], list[tuple[SlicedClip, float | None]]] = {}
     by_camera = all(clip.value is not None for clip in clips)
     for clip in clips:
         cameras = clip.by_camera if by_camera else {}
         for key, value in _places(clip.value, cameras, slicing.facts[clip.clip_id]):
-            members.setdefault(key, []).append((clip.log_id, value))
+            members.setdefault(key, []).append((clip, value))
     found = []
     for (dimension, name), pairs in sorted(members.items()):
-        values, logs = [value for _, value in pairs if value is not None], [log for log, _ in pairs]
+        values, logs = [value for _, value in pairs if value is not None], [clip.log_id for clip, _ in pairs]
         if len(values) < len(pairs):
             continue
         found.append(
@@ -119,7 +119,7 @@ def slice_values(
                 unit=spec.unit,
                 direction=spec.direction,
                 value=mean_over_clips(values),
-                n_clips=len(values),
+                n_clips=len({clip.clip_id for clip, _ in pairs}),  # two cameras of one are one
                 n_logs=len(set(logs)),
                 min_clips=slicing.min_clips,
                 ci95=interval_over_logs(values, logs, statistics),

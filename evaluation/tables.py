@@ -62,7 +62,8 @@ def _group_table(group: Group, regions: tuple[str, ...]) -> "Table":
     title = f"{group.source}, {split}: {_count(group.n_clips, 'clip')}, {_count(group.n_logs, 'log')}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, width=80)
     for column in ("metric", "value", "95 % interval", "nearest", "oracle", "gap"):
-        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
+        first = column == "metric"
+        table.add_column(column, justify="left" if first else "right", no_wrap=not first, overflow="fold")
     for row in _rows(group, regions):
         table.add_row(*row)
     return table
@@ -94,4 +95,5 @@ def _count(n: int, noun: str) -> str:
 
 
 def _number(value: float, metric: Metric) -> str:
-    return f"{value:.{3 if metric.unit == '1' else 2}f}"
+    decimals = 0 if abs(value) >= 1000 else 3 if metric.unit == "1" else 2
+    return f"{value:.{decimals}f}"

@@ -30,10 +30,10 @@ from flows.bundle import PARTS
 from flows.environment import stage_environment
 from flows.git import git
 from flows.inputs import resume_directory
-from flows.judging import EVALUATIONS, REPORT_FILE
+from flows.judging import EVALUATIONS, REPORT_FILE, evaluated
 from flows.manifest import digest, write_manifest
 from flows.params import PARAMS_FILE, check
-from flows.pipeline import clear_dead_locks, default_remote, lock_entries, run_stage, stage_names
+from flows.pipeline import clear_dead_locks, default_remote, lock_entries, read_progress, run_stage, stage_names
 from flows.registered import Registered, fetch
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
@@ -93,9 +93,9 @@ def measure_version(bench: Bench, model: Registered, run: RunRecord, protocol: s
     """
     job = _job(bench.checkout, model, run, protocol)
     kept = bench.state / EVALUATIONS / job.key
-    if not kept.is_dir():
+    if evaluated(kept) is None:
         with _alone(bench, f"evaluation-{job.key}"):
-            if not kept.is_dir():
+            if evaluated(kept) is None:  # or left damaged
                 bench.reporter.say(f"measuring {model} on the data of run {run.run_id} under {job.asked.name}")
                 _measure(bench, job, kept)
     return kept
@@ -262,8 +262,6 @@ _PART_STAGES = {part.stage for part in PARTS}
 
 
 def _bring_up_to_date(bench: Bench, workspace: Path, stage: str, environment: Mapping[str, str]) -> None:
-    from flows.driver import read_progress
-
     def poll() -> None:
         bench.reporter.stage_progress(stage, read_progress(workspace / "run" / stage))
 

@@ -69,6 +69,7 @@ def bench_params(params: dict[str, Any], asked: Preset, model: HeldModel, source
     changed = copy.deepcopy(params)
     changed["evaluate"]["protocol"] = asked.name
     changed["reconstruct"]["splits"] = [asked.split]
+    changed["rollout"]["split"] = asked.split
     if asked.reconstruction is not None:
         changed["reconstruct"]["context_stride"] = asked.reconstruction.context_stride
     changed["rollout"]["methods"] = list(METHODS)

@@ -180,11 +180,11 @@ def explain(name: RunName = "latest", as_json: Json = False) -> None:
 @gate.command()
 def replay(
     params: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A params file with other limits; by default params.yaml.")
+        Path | None, typer.Option(metavar="FILE", help="Whose limits; by default each run's profile as it is now.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What the limits of a params file would have decided about the runs so far. Changes nothing."""
+    """What other limits would have decided about the runs so far. Changes nothing."""
     from flows.commands.gate import replay as replay_decisions
 
     _finish(lambda: replay_decisions(params, as_json=as_json), as_json)

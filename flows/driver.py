@@ -4,7 +4,6 @@ It brings stages up to date one by one, mirrors them to MLflow, has the gate dec
 only writer of the run's record. `flows.opening` makes one.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ from flows.inputs import resume_directory
 from flows.judging import Evaluated, comparable, compared, evaluated, recorded
 from flows.manifest import digest
 from flows.params import PARAMS_FILE, read_params
-from flows.pipeline import StageRun, default_remote, lock_entries, push, run_stage
+from flows.pipeline import StageRun, default_remote, lock_entries, push, read_progress, run_stage
 from flows.profile import Profile, read_profile
 from flows.registered import find
 from flows.reporter import Reporter
@@ -35,7 +34,7 @@ from flows.runs import RunRecord, Runs
 from flows.stage import PROGRESS_FILE
 from flows.tracking import Tracker
 from flows.workspace import Snapshot, record
-from worldmodel.errors import RegistryError
+from worldmodel.errors import DataError, RegistryError
 
 REPORT_STAGE = "evaluate"
 INPUTS_FILE, DECISION_FILE, PAGE_FILE = "gate-inputs.json", "decision.json", "report.html"
@@ -192,9 +191,12 @@ class Driver:
             self.reporter.say(f"measuring the champion, version {self.serving.version}, as the candidate was measured")
             with registry.asking():
                 version = find(client, f"{self.profile().register_.model}/{self.serving.version}")
-            self.champion = evaluated(
-                measure_version(Bench(self.checkout, self.state, self.reporter), version, self.record)
-            )
+            bench = Bench(self.checkout, self.state, self.reporter)
+            try:
+                self.champion = evaluated(measure_version(bench, version, self.record))
+            except DataError as error:  # the gate then refuses: there is nothing to compare with
+                self.champion = None
+                self.reporter.say(f"the champion cannot be measured on these data: {error}")
 
     def _is_champion(self) -> bool:
         return self.serving is not None and self.serving.sha256 == bundle_digest(self.workspace / "artifacts")
@@ -273,11 +275,3 @@ class Driver:
                 fix="start it (worldmodel up) or unset MLFLOW_TRACKING_URI; then run again, finished stages stay",
             )
         return self.tracker.client, self.tracker.parent
-
-
-def read_progress(run_dir: Path) -> dict[str, Any] | None:
-    """How far a stage says it is: done, total and unit; None before it said anything."""
-    try:
-        return dict(json.loads((run_dir / PROGRESS_FILE).read_text()))
-    except FileNotFoundError:
-        return None

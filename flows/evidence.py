@@ -1,6 +1,7 @@
 """What the gate wants to know beside the reports, gathered from a run's workspace; what cannot be established is null.
 
-Speed is measured once for a model on a machine, in a process of its own, and kept in `<state>/performance/`.
+Speed is measured once for a model on a machine by a snapshot of code and params, in a process of its own, and kept in
+`<state>/performance/`.
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from evaluation.base import canonical_json
+from evaluation.base import canonical_json, fingerprint
 from evaluation.evidence import (
     Evidence,
     Manifests,
@@ -22,6 +23,7 @@ from evaluation.evidence import (
 from evaluation.report import Report
 from flows.checks.verdict import require_fit
 from flows.manifest import MANIFEST_FILE, file_sha256, read_manifest
+from flows.speed import processor
 from worldmodel.data.atomic import atomic_file
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import read_sources
@@ -107,12 +109,14 @@ def performance_of(
 ) -> Performance | None:
     """The model's measured speed and memory on this machine; measured now if it was not yet, None without a model.
 
+    What was measured by other code, or under other params (a snapshot of both names the workspace), is not taken.
+
     Raises:
         StageError: it could not be measured.
     """
     if not model_sha256:
         return None
-    kept = state / PERFORMANCE_FOLDER / f"{model_sha256}.json"
+    kept = state / PERFORMANCE_FOLDER / f"{fingerprint([model_sha256, workspace.name, processor()])}.json"
     if kept.is_file():
         return Performance.model_validate(json.loads(kept.read_text()))
     command = [sys.executable, "-m", "flows.speed"]

@@ -72,8 +72,22 @@ def comparable(candidate: Report, champion: Evaluated | None, champion_sha256: s
     )
 
 
-def compared(candidate: Evaluated, champion: Evaluated) -> "Comparison":
-    """The paired differences of two evaluations of the same data."""
+def compared(candidate: Evaluated, champion: Evaluated) -> "Comparison | None":
+    """The paired differences of two evaluations; None where they are not of the same data under the same protocol.
+
+    A champion without one of the candidate's parts cannot be measured as the candidate was; the gate says what differs.
+    """
+    if not comparable(candidate.report, champion, champion.report.model.sha256):
+        return None
+    return differences(candidate, champion)
+
+
+def differences(candidate: Evaluated, champion: Evaluated) -> "Comparison":
+    """The paired differences of two evaluations.
+
+    Raises:
+        ProtocolMismatchError, DataError: they are under different protocols, or of other data; says what differs.
+    """
     from evaluation.compare import compare
 
     return compare(

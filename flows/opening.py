@@ -11,11 +11,11 @@ from typing import Any
 from evaluation.config import EvaluateConfig
 from evaluation.extractors.weights import FETCH_COMMAND, WEIGHTS, is_installed, weights_directory
 from evaluation.protocols import Preset, preset
-from flows.driver import REPORT_STAGE, Driver, Request, read_progress
+from flows.driver import REPORT_STAGE, Driver, Request
 from flows.environment import stage_environment
 from flows.git import is_ignored
 from flows.params import PARAMS_FILE, check, read_params
-from flows.pipeline import clear_dead_locks, stage_names, stale_stages
+from flows.pipeline import clear_dead_locks, read_progress, stage_names, stale_stages
 from flows.profile import profile_path, read_profile
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs

@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from flows.process import die_with_parent, kill_tree
-from flows.stage import STATE_FILE, write_json
+from flows.stage import PROGRESS_FILE, STATE_FILE, write_json
 from worldmodel.errors import Preempted, RemoteError, StageError, WorkspaceError
 
 LOG_FILE = "log.txt"
@@ -189,6 +189,14 @@ def read_state(run_dir: Path) -> dict[str, Any]:
         return dict(json.loads((run_dir / STATE_FILE).read_text()))
     except FileNotFoundError:
         return {}
+
+
+def read_progress(run_dir: Path) -> dict[str, Any] | None:
+    """How far a stage says it is: done, total and unit; None before it said anything."""
+    try:
+        return dict(json.loads((run_dir / PROGRESS_FILE).read_text()))
+    except FileNotFoundError:
+        return None
 
 
 def _stop(process: "subprocess.Popen[bytes]", run_dir: Path, grace_s: float = 60.0) -> None:

@@ -80,6 +80,22 @@ class Profile(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _gate_can_judge(self) -> Self:
+        if self.gate.protocol != self.evaluate.protocol:
+            raise ValueError(
+                f"gate.protocol {self.gate.protocol} must be evaluate.protocol {self.evaluate.protocol}: reports of "
+                "another protocol never pass"
+            )
+        fewest = self.evaluate.slice_min_clips
+        for limit in self.gate.slices:
+            if limit.max_drop is not None and limit.min_clips < fewest:
+                raise ValueError(
+                    f"gate.slices {limit.slice}: min_clips {limit.min_clips} must be evaluate.slice_min_clips {fewest} "
+                    "or more: smaller slices are not compared with the champion's"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _videos_can_be_measured(self) -> Self:
         asked, tokenizer = preset(self.evaluate.protocol), self.train_tokenizer
         if asked.generation is None:
@@ -108,7 +124,7 @@ class Profile(BaseModel):
 
 def _check_image_size(prepare: PrepareConfig, tokenizer: TrainTokenizerConfig, worldgen: BidirectionalConfig) -> None:
     """A pretrained codec brings its own stride: `train_tokenizer` and the network check that one."""
-    if tokenizer.codec == "wan" and tokenizer.wan.pretrained is not None:
+    if tokenizer.pretrained is not None or (tokenizer.codec == "wan" and tokenizer.wan.pretrained is not None):
         return
     linear = tokenizer.codec == "linear"
     stride = tokenizer.linear.spatial_stride if linear else tokenizer.wan.architecture.spatial_stride

@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import requests
 from filelock import FileLock, Timeout
 
-from evaluation.records import read_report
-from evaluation.report import Report
 from flows.bundle import bundle_folders
-from worldmodel.errors import DataError, RegistryError
+from worldmodel.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG, REPORT_RUN_TAG = "worldmodel.model_sha256", "worldmodel.report_run"
-REPORT_ARTIFACT = "evaluate/report.json"
 _SERVING_PACKAGES = ("diffusers", "mlflow", "numpy", "pydantic", "safetensors", "torch")
 
 
@@ -49,18 +45,6 @@ def champion(client: "MlflowClient", name: str) -> Champion | None:
         return None
     tags = found.tags
     return Champion(str(found.version), tags.get(DIGEST_TAG, ""), tags.get(REPORT_RUN_TAG) or str(found.run_id))
-
-
-def champion_report(client: "MlflowClient", serving: Champion) -> Report | None:
-    """The champion's own report, or None when its run no longer has a readable one (the gate then refuses)."""
-    from mlflow.exceptions import MlflowException
-
-    with TemporaryDirectory() as scratch:
-        try:
-            path = client.download_artifacts(serving.report_run, REPORT_ARTIFACT, scratch)
-            return read_report(Path(path))
-        except (MlflowException, OSError, DataError):
-            return None
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,10 @@ _MIB_OF_RUSAGE = 1024
 def measure(root: Path) -> Performance:
     """Speed and memory of the model in a workspace, on the first held-out clip that each part can take.
 
+    The speed of a part that has no such clip, or is not there, is null.
+
     Raises:
-        DataError: there is no held-out clip, or the weights do not load.
+        DataError: the data or the weights cannot be read.
     """
     import torch
 
@@ -62,25 +64,33 @@ def machine(threads: int) -> str:
     """Processor, cores, threads and accelerator: what a speed is of."""
     import torch
 
-    processor = "unknown processor"
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
+    return f"{processor()}, {threads} threads, {accelerator}"
+
+
+def processor() -> str:
+    """Its name, and how many cores there are."""
+    name = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ():
         if line.startswith("model name"):
-            processor = line.partition(":")[2].strip()
+            name = line.partition(":")[2].strip()
             break
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
-    return f"{processor}, {os.cpu_count()} cores, {threads} threads, {accelerator}"
+    return f"{name}, {os.cpu_count()} cores"
 
 
-def _reconstruction(folder: Path, store: "ClipStore", params: dict[str, dict[str, object]]) -> tuple[float, float]:
+def _reconstruction(
+    folder: Path, store: "ClipStore", params: dict[str, dict[str, object]]
+) -> tuple[float, float] | tuple[None, None]:
     """Median seconds from a clip's context images to its Gaussians, and how many those are."""
     from worldmodel.data.protocol import context_frames
     from worldmodel.worldrec.inference import Context, load_worldrec, reconstruct
     from worldmodel.worldrec.views import ClipTensors
 
     config = params["reconstruct"]
-    model = load_worldrec(folder).to(str(config.get("accelerator", "cpu")))
-    clip_id = next(c for c in _held_out(store) if store.row(c)["has_poses"])
-    row = store.row(clip_id)
+    clip_id = next((c for c in _held_out(store) if store.row(c)["has_poses"]), None)
+    if clip_id is None:
+        return None, None
+    model, row = load_worldrec(folder).to(str(config.get("accelerator", "cpu"))), store.row(clip_id)
     clip = ClipTensors.from_clip(store.load(clip_id), range(row["n_frames"]))
     context = Context.from_clip(clip, context_frames(row["n_frames"], int(str(config["context_stride"]))))
     found: list[int] = []
@@ -88,14 +98,16 @@ def _reconstruction(folder: Path, store: "ClipStore", params: dict[str, dict[str
     return seconds, float(found[0])
 
 
-def _generation(folders: dict[str, Path], store: "ClipStore", latents: Path, accelerator: str) -> float:
+def _generation(folders: dict[str, Path], store: "ClipStore", latents: Path, accelerator: str) -> float | None:
     """Median seconds a frame after the given one, from first frame and layout to pixels."""
     from worldmodel.data.layout import layout_of
     from worldmodel.worldgen.inference import load_generator
     from worldmodel.worldgen.latents import LatentStore
 
+    sample = next((row for row in LatentStore(latents).rows if row.split != "train"), None)
+    if sample is None:
+        return None
     generator = load_generator(folders["tokenizer"], folders["worldgen"]).to(accelerator)
-    sample = next(row for row in LatentStore(latents).rows if row.split == "test" or row.same_log)
     clip = store.load(sample.clip_id, sample.frame_indices)
     camera = clip.cameras.index(sample.camera)
     layout = layout_of(clip, camera, range(len(sample.frame_indices)))
@@ -105,7 +117,8 @@ def _generation(folders: dict[str, Path], store: "ClipStore", latents: Path, acc
 
 
 def _held_out(store: "ClipStore") -> list[str]:
-    return [*store.clip_ids("test"), *(c for c in store.clip_ids("train") if store.row(c)["heldout_frames"])]
+    same_log = (c for c in store.clip_ids("train") if store.row(c)["heldout_frames"])
+    return [*store.clip_ids("test"), *store.clip_ids("val"), *same_log]
 
 
 def _median(run: Callable[[], object]) -> float:

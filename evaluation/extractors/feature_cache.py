@@ -1,4 +1,4 @@
-"""Features on disk, found by the extractor's identity and the digest of what they are of."""
+"""Features on disk, found by the extractor's identity, `METRICS_VERSION`, and the digest of what they are of."""
 
 import re
 from collections.abc import Callable
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from evaluation.base import canonical_json
+from evaluation.base import canonical_json, fingerprint
 from evaluation.extractors.identity import ExtractorIdentity
+from evaluation.metrics.catalogue import METRICS_VERSION
 from worldmodel.data.atomic import atomic_file
 
 Matrix = NDArray[np.float64]
@@ -20,7 +21,7 @@ _DIGEST = re.compile(r"[0-9a-f]{16,128}")
 
 
 class FeatureCache:
-    """The features [..., dims] of one extractor; a change of its identity finds none of them.
+    """The features [..., dims] of one extractor; a change of its identity, or of what computes it, finds none of them.
 
     Args:
         directory: keeps the features of all extractors.
@@ -29,7 +30,8 @@ class FeatureCache:
     """
 
     def __init__(self, directory: Path, identity: ExtractorIdentity, say: Callable[[str], None]) -> None:
-        self._directory, self._identity, self._say = directory / identity.fingerprint[:16], identity, say
+        self._directory = directory / fingerprint([METRICS_VERSION, identity.fingerprint])[:16]
+        self._identity, self._say = identity, say
 
     def get(self, digest: str, compute: Callable[[], Matrix]) -> Matrix:
         """The features of what has this digest (hex), computed if they are not kept yet, or are damaged."""

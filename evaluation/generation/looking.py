@@ -91,7 +91,7 @@ def look(
             if folder in names:
                 for spec, curve in compare(video, sample):
                     seen.curves.setdefault(spec, {}).setdefault(folder, []).append(curve)
-            ours.add(folder, sample, video)
+            ours.add(folder, sample, video, images=folder == TRUE_FRAMES or folder in names)
             tick()
     if lenses.video is not None:
         for sample in reference:

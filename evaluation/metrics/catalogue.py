@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evaluation.base import Direction
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 PSNR_CAP_DB = 100.0
 SSIM_WINDOW_PX = 7
 

@@ -103,10 +103,10 @@ def compare_two(a: str, b: str, *, as_json: bool) -> int:
         DataError: one of them has no readable report.
         ProtocolMismatchError: they were measured under protocols, or on data, that differ; says in what.
     """
-    from flows.judging import compared
+    from flows.judging import differences
 
     first, second = _evaluated(a), _evaluated(b)
-    comparison = compared(first, second)
+    comparison = differences(first, second)
     if as_json:
         print_json(comparison.model_dump(mode="json"))
         return 0

@@ -76,7 +76,7 @@ def _unsampled(stage: Stage[RolloutConfig], store: "LatentStore") -> list[dict[s
     clips, found = ClipStore(stage.input("prepare")), []
     for item in store.index.left_out:
         row = clips.row(item.clip_id)
-        if row["split"] == "test" or row["heldout_frames"]:
+        if row["split"] == stage.params.split or row["heldout_frames"]:
             name = item.clip_id if item.camera is None else f"{item.clip_id}.{item.camera}"
             found.append({"sample_id": name, "source": row["source"], "reason": item.reason})
     return found

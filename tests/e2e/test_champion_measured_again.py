@@ -1,5 +1,6 @@
 """A champion of other data: it is measured on the challenger's before the gate compares, and by hand at any time."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,13 @@ def test_a_registered_version_measured_again_gives_the_same_bytes(clone: Clone, 
     version = f"worldmodel-debug/{debug_run['model']['version']}"
     found = clone.run("evaluate", version, "--run", debug_run["run_id"])
     directory = Path(found["directory"])
-    before = {path.name: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    before = {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     own = read_report(clone.workspace(debug_run) / "artifacts" / "evaluate" / "report.json")
     again = read_report(directory / "report.json")
     assert again.data == own.data and again.groups == own.groups
     for path in sorted(directory.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     directory.rmdir()
+    shutil.rmtree(clone.state / "cache" / "runs")  # or DVC would only bring back what it has
     clone.run("evaluate", version, "--run", debug_run["run_id"])
-    assert {path.name: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
+    assert {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before

@@ -112,13 +112,13 @@ def test_the_source_a_limit_names_must_be_there():
     [
         ({"image/psnr": [21.5, 21.5, 20.0, 23.0]}, {}),
         ({"image/psnr": [21.6, 21.6, 20.6, 22.6]}, {"champion/synthetic/image/psnr": "fail"}),
-        ({"image/psnr": [20.2, 22.2, 21.2, 21.2]}, {"champion/synthetic/image/psnr": "fail"}),
+        ({"image/psnr": [20.2, 22.2, 21.2, 21.2]}, {}),  # surely worse, and tolerated
         ({"depth/rmse": [1.0, 4.0, 4.0, 2.0]}, {}),
         ({"depth/rmse": [1.0, 4.0, 4.0, 1.9]}, {"champion/synthetic/depth/rmse": "fail"}),
         ({"image/psnr": [None] * 4}, {"champion/synthetic/image/psnr": "missing"}),
     ],
 )
-def test_no_more_may_be_lost_against_the_champion_than_the_limits_say_and_nothing_surely(champion, expected):
+def test_no_more_may_be_lost_against_the_champion_than_the_limits_say(champion, expected):
     theirs = report(sha256=CHAMPION, synthetic=GOOD | champion)
     assert stopped(decide(inputs(report(synthetic=GOOD), theirs))) == expected
 
@@ -188,11 +188,12 @@ def test_a_dimension_that_some_clips_do_not_tell_is_missing():
     ("champion", "expected"),
     [
         ((21.0, 18.0), {}),
-        ((22.0, 18.4), {f"{SLICE}/light=night/champion": "fail"}),
+        ((22.0, 18.4), {}),
+        ((22.0, 18.6), {f"{SLICE}/light=night/champion": "fail"}),
         ((23.0, 17.0), {f"{SLICE}/light=day/champion": "fail"}),
     ],
 )
-def test_a_slice_must_not_be_surely_worse_than_the_champions(champion, expected):
+def test_no_more_may_be_lost_on_a_slice_than_its_limit_says(champion, expected):
     decision = sliced({"slice": "light", "max_drop": 0.5}, champion=champion)
     assert {name: verdict for name, verdict in stopped(decision).items() if "slice" in name} == expected
 

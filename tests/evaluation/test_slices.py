@@ -6,7 +6,7 @@ import pytest
 from evaluation.metrics.catalogue import PSNR
 from evaluation.report import ClipFacts, Statistics
 from evaluation.slices import SlicedClip, Slicing, clip_facts, mean_speed, slice_values
-from evaluation.statistics import cluster_interval
+from evaluation.statistics import interval_over_logs
 from worldmodel.data.manifest import describe_clip
 
 STATISTICS = Statistics(resamples=100, seed=0)
@@ -105,7 +105,7 @@ def test_a_slice_is_the_mean_of_its_clips_with_its_own_interval():
         ("light=night", 13.0, 3, 3),
     ]
     night = found[2]
-    assert (night.ci95.low, night.ci95.high) == cluster_interval([10.0, 12.0, 17.0], ["l1", "l2", "l3"], 100, 0)
+    assert night.ci95 == interval_over_logs([10.0, 12.0, 17.0], ["l1", "l2", "l3"], STATISTICS)
     assert found[1].ci95 is None and found[1].no_interval == "2 logs: an interval over logs needs 3"
     assert {(s.metric, s.unit, s.direction, s.min_clips, s.method) for s in found} == {
         ("image/psnr", "dB", "up", 3, None)

@@ -7,7 +7,7 @@ import pytest
 from evaluation.config import EvaluateConfig
 from evaluation.protocols import PRESETS, ReconstructionPreset
 from evaluation.records import write_record
-from evaluation.statistics import cluster_interval
+from evaluation.statistics import interval_over_logs
 from evaluation.suite import Watch, evaluate, measure
 from evaluation.training import History
 from tests.evaluation import conftest
@@ -40,13 +40,14 @@ def test_values_are_means_over_images_then_clips(report_of):
 
 
 def test_intervals_are_those_of_a_bootstrap_over_logs(report_of):
-    metric = report_of(*FOUR).group("synthetic", "test").metric("image/psnr")
+    report = report_of(*FOUR)
+    metric = report.group("synthetic", "test").metric("image/psnr")
     logs = [clip.log_id for clip in metric.per_clip]
-    assert (metric.ci95.low, metric.ci95.high) == cluster_interval([c.value for c in metric.per_clip], logs, 200, 0)
+    assert metric.ci95 == interval_over_logs([c.value for c in metric.per_clip], logs, report.statistics)
     nearest = metric.baselines["nearest_context"]
     differences = [clip.value - clip.baselines["nearest_context"] for clip in metric.per_clip]
     assert nearest.difference == pytest.approx(np.mean(differences))
-    assert (nearest.difference_ci95.low, nearest.difference_ci95.high) == cluster_interval(differences, logs, 200, 0)
+    assert nearest.difference_ci95 == interval_over_logs(differences, logs, report.statistics)
 
 
 def test_with_two_logs_there_is_no_interval_and_the_reason(report_of):

@@ -34,7 +34,7 @@ def test_under_the_runs_own_protocol_only_methods_and_model_change(params: dict)
     after["evaluate"].setdefault("protocol", own)
     before["evaluate"].setdefault("protocol", own)
     assert changed_sections(before, after) == {"rollout", "train_tokenizer"}
-    assert after["rollout"] == before["rollout"] | {"methods": ["repeat_last_frame", "dmd"]}
+    assert after["rollout"] == before["rollout"] | {"split": "test", "methods": ["repeat_last_frame", "dmd"]}
     new = {"codec", "pretrained", "tag_keys"}
     assert {k: v for k, v in after["train_tokenizer"].items() if k not in new} == {
         k: v for k, v in before["train_tokenizer"].items() if k not in new

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from flows.cli import app
 
-COMMANDS = {"run", "status", "runs", "show", "cancel", "up", "doctor", "metrics"}
+COMMANDS = {"run", "status", "runs", "show", "evaluate", "compare", "cancel", "up", "doctor", "metrics", "gate"}
 
 
 def worldmodel(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -30,8 +30,8 @@ def worldmodel(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Co
 def test_every_command_is_there_and_takes_json() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert set(commands) == COMMANDS
-    below = commands.pop("metrics").commands
-    assert set(below) == {"fetch-weights"}
+    below = commands.pop("metrics").commands | commands.pop("gate").commands
+    assert set(below) == {"fetch-weights", "protocols", "explain", "replay"}
     for name, command in {**commands, **below}.items():
         assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
 

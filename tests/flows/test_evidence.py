@@ -107,6 +107,14 @@ def test_speed_is_measured_once_for_a_model_and_a_failure_says_how_to_see_it(tmp
         performance_of(state, workspace, "sha", {})
     assert not (state / "performance").exists()
     kept = Performance(model_sha256="sha", machine="m", protocol="tiny", peak_memory_mib=1.0, repeats=3)
-    (state / "performance").mkdir(parents=True)
-    (state / "performance" / "sha.json").write_text(kept.model_dump_json())
+    (workspace / "flows").mkdir()
+    (workspace / "flows" / "__init__.py").touch()
+    (workspace / "flows" / "speed.py").write_text(f"print({kept.model_dump_json()!r})")
     assert performance_of(state, workspace, "sha", {}) == kept
+    (workspace / "flows" / "speed.py").unlink()
+    assert performance_of(state, workspace, "sha", {}) == kept
+    with pytest.raises(StageError, match="speed could not be measured"):  # of another model
+        performance_of(state, workspace, "another", {})
+    changed = workspace.rename(tmp_path / "of other code or params")
+    with pytest.raises(StageError, match="speed could not be measured"):
+        performance_of(state, changed, "sha", {})

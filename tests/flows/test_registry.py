@@ -112,10 +112,6 @@ def example_views() -> dict[str, np.ndarray]:
     return {**context, "world_from_ego": np.eye(4), **target}
 
 
-def test_a_champion_whose_report_is_gone_has_none(store: Path) -> None:
-    assert registry.champion_report(connect(), registry.Champion("1", "a" * 64, "0" * 32)) is None
-
-
 def test_one_promotion_at_a_time(store: Path) -> None:
     with registry.promotion_lock(store):
         code = "import sys; from pathlib import Path; from filelock import FileLock, Timeout\n"

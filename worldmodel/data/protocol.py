@@ -2,7 +2,7 @@
 
 The protocol is STORM's (Yang et al. 2025, arXiv:2501.00602): every `stride`-th frame is context and every other frame
 is a target, so a clip of 20 frames with stride 5 has context 0, 5, 10, 15 and 16 targets. A clip shorter than the
-stride shrinks the stride to its last frame: 3 frames give context 0 and 2, target 1.
+stride shrinks the stride to its last frame: 3 frames give context 0 and 2, target 1; 2 frames context 0, target 1.
 """
 
 from worldmodel.errors import DataError
@@ -22,7 +22,7 @@ def context_frames(n_frames: int, stride: int) -> tuple[int, ...]:
         )
     if stride < 2:
         raise DataError("the context stride leaves no target frame", expected="a stride of at least 2", got=str(stride))
-    return tuple(range(0, n_frames, min(stride, n_frames - 1)))
+    return tuple(range(0, n_frames, max(2, min(stride, n_frames - 1))))
 
 
 def target_frames(n_frames: int, stride: int) -> tuple[int, ...]:

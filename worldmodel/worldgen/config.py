@@ -188,6 +188,7 @@ class RolloutConfig(Frozen):
     Attributes:
         methods: what is compared; one whose weights are not there is left out and named.
         steps: of the multi-step samplers (Euler).
+        split: of the clips that are continued.
         max_samples: of each source, from as many logs as there are; and as many samples of training logs beside them,
             for the distances.
         spread_seeds: further seeds of the student, to see how far its videos lie apart; 0 = none.
@@ -200,6 +201,7 @@ class RolloutConfig(Frozen):
 
     methods: tuple[Method, ...] = get_args(Method)
     steps: PositiveInt = 20
+    split: Literal["val", "test"] = "test"
     max_samples: PositiveInt = 24
     spread_seeds: NonNegativeInt = 3
     spread_samples: PositiveInt = 8

@@ -40,16 +40,16 @@ class Choice:
 
 
 def choose(rows: Sequence[SampleRow], config: RolloutConfig) -> Choice:
-    """Test samples of each source, first one of every log, then a second of every log, ...; as many training samples of
-    other logs and the same cameras beside them, chosen alike. What is left out has its reason: same-log samples do, for
-    they cannot say how a model continues an unseen log."""
+    """Samples of the split, of each source: first one of every log, then a second, ...; beside them as many training
+    samples of other logs and the same cameras, chosen alike. What is left out has its reason: same-log samples
+    do, for they cannot say how a model continues an unseen log."""
     generated: list[SampleRow] = []
     reference: list[SampleRow] = []
     left_out: list[dict[str, str]] = []
     for source in sorted({row.source for row in rows}):
         of_source = [row for row in rows if row.source == source]
         wanted = config.cameras.get(source)
-        held_out = [row for row in of_source if row.split == "test"]
+        held_out = [row for row in of_source if row.split == config.split]
         refused = {row.sample_id: reason for row in held_out if (reason := _refused(row, wanted))}
         usable = _by_turns([row for row in held_out if row.sample_id not in refused])
         generated += usable[: config.max_samples]

@@ -103,6 +103,15 @@ def test_another_extractor_does_not_use_the_entry(counting: VideoFeatures, tmp_p
         other.cached(DIGEST, never)
 
 
+def test_features_of_another_version_of_the_metrics_are_not_used(
+    counting: VideoFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting.cached(DIGEST, video)
+    monkeypatch.setattr("evaluation.extractors.feature_cache.METRICS_VERSION", 0)
+    with pytest.raises(AssertionError, match="loaded again"):
+        VideoFeatures(tmp_path).cached(DIGEST, never)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "of another video"])
 def test_a_damaged_entry_is_computed_again_and_said(
     counting: VideoFeatures, tmp_path: Path, said: list[str], damage: str

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from evaluation.generation.curves import Curve, clips_metric, curve_metric
 from evaluation.generation.psnr import psnr_by_frame
@@ -27,7 +28,8 @@ def test_the_metric_is_the_mean_over_clips_of_the_mean_over_frames(rollouts):
     assert [clip.value for clip in metric.per_clip] == [10.0, 15.0, 20.0]
     assert (metric.id, metric.value, metric.n_clips, metric.n_logs) == ("video/lpips@lpips-alex", 15.0, 3, 3)
     assert [(at.time_s, at.value) for at in metric.by_time] == [(0.2, 10.0), (0.4, 20.0)]
-    assert metric.ci95.low >= 10.0 and metric.ci95.high <= 20.0
+    half = 5 * np.sqrt(3 / 2) * 4.30265 / 1.95996  # to the outermost clip, widened to Student's t of 3 logs
+    assert (metric.ci95.low, metric.ci95.high) == pytest.approx((15 - half, 15 + half), rel=1e-4)
 
 
 def test_two_logs_have_no_interval_and_the_reason(rollouts):

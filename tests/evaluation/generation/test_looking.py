@@ -64,6 +64,21 @@ def test_image_features_are_of_every_so_many_raw_frames_a_row_each(rollouts, see
     assert images.made_rows.logs[:4] == (*[generated[0].log_id] * 3, generated[1].log_id)
 
 
+def test_no_image_features_are_taken_of_videos_whose_images_are_not_compared(rollouts):
+    images = ToyFeatures("inception-2015-12-05")
+    taken = []
+
+    class Noted:
+        identity, min_frames = images.identity, images.min_frames
+
+        def cached(self, digest, load, name=""):
+            taken.append(name.split()[0])
+            return images.cached(digest, load, name)
+
+    look(rollouts, methods_of(rollouts.index), clips(rollouts), lenses(images=Noted()))
+    assert set(taken) == {"true", "tokenizer", *NAMES}
+
+
 def test_windows_are_of_their_own_frames_and_a_window_without_images_has_no_table_of_them(rollouts):
     spans = [Span(1, 4), Span(5, 6)]
     found = look(rollouts, methods_of(rollouts.index), clips(rollouts), lenses(spans=spans, image_stride=3)).tables

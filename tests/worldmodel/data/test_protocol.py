@@ -14,6 +14,10 @@ def test_three_frames_have_the_middle_one_as_target() -> None:
     assert target_frames(3, 5) == (1,)
 
 
+def test_of_two_frames_the_second_is_the_target() -> None:
+    assert (context_frames(2, 5), target_frames(2, 5)) == ((0,), (1,))
+
+
 @pytest.mark.parametrize("n_frames", range(3, 30))
 @pytest.mark.parametrize("stride", [2, 3, 5, 8])
 def test_context_and_targets_part_the_clip(n_frames: int, stride: int) -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from evaluation.paired import paired_interval, student_point
 from evaluation.report import Statistics
+from evaluation.statistics import interval_over_logs, student_point
 
 STATISTICS = Statistics(resamples=1000, seed=0)
 
@@ -20,17 +20,17 @@ def logs(n):
 
 
 def test_below_three_logs_there_is_no_interval():
-    assert paired_interval([1.0, 2.0, 3.0], ["a", "b", "b"], STATISTICS) is None
+    assert interval_over_logs([1.0, 2.0, 3.0], ["a", "b", "b"], STATISTICS) is None
 
 
 def test_equal_differences_leave_no_doubt_and_none_at_all_is_a_tie():
-    assert paired_interval([0.25] * 5, logs(5), STATISTICS).low == 0.25
-    assert paired_interval([0.0] * 5, logs(5), STATISTICS).covers_zero
+    assert interval_over_logs([0.25] * 5, logs(5), STATISTICS).low == 0.25
+    assert interval_over_logs([0.0] * 5, logs(5), STATISTICS).covers_zero
 
 
 def test_more_comparisons_at_once_make_it_wider():
     values = [1.0, 2.0, 0.5, 1.5, 2.5]
-    one, five = (paired_interval(values, logs(5), STATISTICS, slices) for slices in (1, 5))
+    one, five = (interval_over_logs(values, logs(5), STATISTICS, slices) for slices in (1, 5))
     ratio = student_point(0.99, 4) / student_point(0.95, 4)
     assert (five.high - 1.5) / (one.high - 1.5) == pytest.approx(ratio)
     assert (five.low - 1.5) / (one.low - 1.5) == pytest.approx(ratio)
@@ -41,7 +41,8 @@ def test_ties_are_told_apart_no_more_often_than_the_confidence_says(n, slices):
     """The binomial bound is five standard deviations above the nominal share; the plain bootstrap is far above it."""
     rng, draws = np.random.default_rng(n), 300
     told = sum(
-        not paired_interval(rng.normal(size=n).tolist(), logs(n), STATISTICS, slices).covers_zero for _ in range(draws)
+        not interval_over_logs(rng.normal(size=n).tolist(), logs(n), STATISTICS, slices).covers_zero
+        for _ in range(draws)
     )
     share = 0.05 / slices
     assert told <= draws * share + 5 * np.sqrt(draws * share * (1 - share))
