@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.generation.rollouts import REPEAT_DECODED, Rollouts, read_rollouts
-from evaluation.generation_report import REPEAT, STUDENT, TOKENIZER
+from evaluation.generation_report import REPEAT, STUDENT, TOKENIZER, TRUE_FRAMES
 from evaluation.metrics.catalogue import VIDEO_PSNR
 from evaluation.records import read_decision, read_report
 from flows.bundle import PARTS
@@ -49,7 +49,11 @@ def test_the_report_and_the_decision_are_there(clone: Clone, debug_run: dict[str
 def test_the_report_measures_what_every_method_generated(clone: Clone, debug_run: dict[str, Any]) -> None:
     report = read_report(clone.workspace(debug_run) / "artifacts" / "evaluate" / "report.json")
     group = report.generated("synthetic", "test")
-    assert group is not None and {method.name for method in group.methods} == {*get_args(Method), TOKENIZER}
+    assert group is not None and {method.name for method in group.methods} == {
+        *get_args(Method),
+        TOKENIZER,
+        TRUE_FRAMES,
+    }
     for name in (STUDENT, REPEAT):
         psnr = group.metric(name, VIDEO_PSNR.id)
         assert psnr is not None and psnr.value is not None and 0 < psnr.value < 60
