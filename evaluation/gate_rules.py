@@ -81,8 +81,8 @@ def judge(name: str, find: Callable[Args, Finding], *args: Args.args, **kwargs: 
 
 def coverage(case: Case, videos: bool, source: str) -> Finding:
     """Held-out logs of the source were measured."""
-    group, what = _group(case.report, videos, source, case.split), "videos" if videos else "reconstruction"
-    text = f"{what} of {group.n_clips} {case.split} clips of {group.n_logs} held-out logs of {source} was measured"
+    group, what = _group(case.report, videos, source, case.split), "videos of " if videos else ""
+    text = f"{what}{group.n_clips} {case.split} clips of {group.n_logs} held-out logs of {source} were measured"
     return Finding(group.n_clips > 0 and group.n_logs > 0, text)
 
 
