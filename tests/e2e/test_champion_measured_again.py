@@ -1,6 +1,8 @@
 """A champion of other data: it is measured on the challenger's before the gate compares, and by hand at any time."""
 
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
-def second(clone: Clone, debug_run: dict[str, Any]) -> dict[str, Any]:
-    """A run on more logs, after the first one's model became champion."""
+def second(clone: Clone, debug_run: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A run on more logs, after the first one's model became champion, as which it is left."""
     profile = clone.root / "profiles" / "debug.yaml"
     kept = profile.read_text()
     profile.write_text(kept.replace("synthetic: {logs: 10,", "synthetic: {logs: 12,"))
     try:
-        return dict(clone.run("run", "--profile", "debug", expect=(0, 3)))
+        record = dict(clone.run("run", "--profile", "debug", expect=(0, 3)))
     finally:
         profile.write_text(kept)
+    yield record
+    with warnings.catch_warnings(action="ignore"):  # mlflow's own
+        from mlflow import MlflowClient
+
+        version = debug_run["model"]["version"]
+        MlflowClient(clone.mlflow).set_registered_model_alias("worldmodel-debug", "champion", version)
 
 
 def test_the_champion_was_measured_on_the_challengers_data(

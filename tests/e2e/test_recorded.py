@@ -123,9 +123,10 @@ def test_the_refusal_names_the_rules_that_this_data_cannot_meet(clone: Clone, re
     assert record["status"] == "refused"
     decision = read_decision(clone.state / "runs" / record["run_id"] / "decision.json")
     rules = {rule.id: rule for rule in decision.rules}
-    assert rules[f"coverage/{STREET}"].verdict == "not_applicable"
-    assert rules[f"coverage/{DRIVE}"].verdict != "pass" and DRIVE in rules[f"coverage/{DRIVE}"].sentence
-    assert rules["coverage/synthetic"].verdict == "pass"
+    street, drive = (rules[f"coverage/{source}/reconstruction"] for source in (STREET, DRIVE))
+    assert street.verdict == "not_applicable"
+    assert drive.verdict != "pass" and DRIVE in drive.sentence
+    assert rules["coverage/synthetic/reconstruction"].verdict == "pass"
 
 
 def test_the_record_names_the_data_by_digest_and_no_path(clone: Clone, record: dict[str, Any]) -> None:
