@@ -13,7 +13,6 @@ difference, never too narrow; intervals cover 96 to 100 %. Halves of the logs, d
 is 14 to 96 % too wide.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,12 +20,12 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.statistics import CONFIDENCE, student_point
 from worldmodel.errors import DataError
 
 MIN_LOGS = 4
 MAX_GROUPS = 32
 METHOD = "delete-one-log jackknife (above 32 logs: 32 groups) over generated and reference logs, Student's t"
-_NORMAL_975 = 1.959963984540054
 
 Matrix = NDArray[np.float64]
 Distance = Callable[[Matrix, Matrix], float]
@@ -103,7 +102,9 @@ class Replicates:
         if self.no_interval is not None:
             return Estimate(self.value, None, self.no_interval)
         error = np.sqrt(_variance(self.without_reference) + _variance(self.without_generated))
-        half = float(student_975(min(len(self.without_reference), len(self.without_generated)) - 1) * error)
+        half = float(
+            student_point(CONFIDENCE, min(len(self.without_reference), len(self.without_generated)) - 1) * error
+        )
         return Estimate(self.value, (self.value - half, self.value + half), None)
 
 
@@ -172,15 +173,3 @@ def _variance(left_out: Vector) -> float:
     """The jackknife's variance from the statistic without each group in turn."""
     n = len(left_out)
     return float((n - 1) * np.var(left_out))
-
-
-def student_975(freedom: int) -> float:
-    """The 97.5 % point of Student's t, within 0.2 % from 3 degrees of freedom on (Abramowitz and Stegun 26.7.5)."""
-    z = _NORMAL_975
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))

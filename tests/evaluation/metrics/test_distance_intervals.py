@@ -7,10 +7,10 @@ from evaluation.metrics.distance_intervals import (
     difference_interval,
     distance_interval,
     replicates,
-    student_975,
     why_no_distance_interval,
 )
 from evaluation.metrics.distances import frechet, kernel_distance
+from evaluation.statistics import student_point
 from worldmodel.errors import DataError
 
 LOGS = ["a", "a", "b", "c", "c", "d"]
@@ -39,7 +39,7 @@ def test_both_sets_of_logs_add_their_variance() -> None:
     logs = LogRows(np.array([[0.0], [2], [4], [6]]), list("abcd"))
     found = distance_interval(mean_difference, logs, LogRows(logs.values + 1, list("efgh")))
     assert found.ci95 is not None
-    assert found.ci95[1] - found.value == pytest.approx(student_975(3) * np.sqrt(10 / 3), rel=1e-12)
+    assert found.ci95[1] - found.value == pytest.approx(student_point(0.95, 3) * np.sqrt(10 / 3), rel=1e-12)
 
 
 def test_what_is_left_out_is_a_log_and_not_a_row() -> None:
@@ -92,13 +92,8 @@ def test_it_covers_the_mean_distance_and_is_somewhat_too_wide() -> None:
     held = [estimate.ci95[0] <= mean <= estimate.ci95[1] for estimate in found if estimate.ci95]
     assert sum(held) >= 52
     spread = np.std([estimate.value for estimate in found])
-    width = np.mean([estimate.ci95[1] - estimate.value for estimate in found if estimate.ci95]) / student_975(7)
+    width = np.mean([estimate.ci95[1] - estimate.value for estimate in found if estimate.ci95]) / student_point(0.95, 7)
     assert 0.9 * spread < width < 1.8 * spread
-
-
-@pytest.mark.parametrize(("freedom", "value"), [(3, 3.1824), (4, 2.7764), (7, 2.3646), (30, 2.0423), (1000, 1.9623)])
-def test_students_t_is_that_of_the_tables(freedom: int, value: float) -> None:
-    assert student_975(freedom) == pytest.approx(value, rel=2e-3)
 
 
 def test_rows_that_do_not_pair_are_refused() -> None:
@@ -129,5 +124,5 @@ def test_groups_of_logs_give_an_interval_as_wide_as_the_spread() -> None:
     for seed in range(40):
         found = distance_interval(mean_difference, rows(2 * seed, names, 1), rows(2 * seed + 1, names, 1))
         assert found.ci95 is not None
-        halves.append((found.ci95[1] - found.value) / student_975(MAX_GROUPS - 1))
+        halves.append((found.ci95[1] - found.value) / student_point(0.95, MAX_GROUPS - 1))
     assert np.mean(halves) == pytest.approx(np.sqrt(2 / 100), rel=0.06)
