@@ -35,7 +35,7 @@ $(VENV)/ready: requirements/lock.txt requirements/torch.txt requirements/oracles
 
 lock:  ## Resolve pyproject.toml into requirements/lock.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet --upgrade \
-	  --override requirements/no-torch.txt --extra train --extra validate --extra cuda --extra dev \
+	  --override requirements/no-torch.txt --extra train --extra validate --extra postgres --extra cuda --extra dev \
 	  pyproject.toml requirements/lock.in --output-file requirements/lock.txt
 
 deps: $(VENV)/ready  ## Write each stage's code files into dvc.yaml

@@ -1,18 +1,17 @@
 """The command line `worldmodel`. Heavy imports stay inside the commands: `--help` answers at once.
 
-Exit codes: 0 done, promoted or already champion; 1 error; 2 wrong usage; 3 refused by the gate; 130 and 143 stopped by
-Ctrl-C and SIGTERM. Every command takes `--json`: one JSON document on standard output, messages on standard error.
+Exit codes: 0 done, promoted or already champion; 1 error; 2 wrong usage; 3 refused by the gate, or an audit found
+something; 4 waits for approval; 130 and 143 stopped by Ctrl-C and SIGTERM. Every command takes `--json`: one JSON
+document on standard output, messages on standard error.
 """
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from worldmodel.errors import WorldModelError
+from flows.answers import Json, finish
+from flows.audit_cli import audit, data
 
 app = typer.Typer(
     name="worldmodel",
@@ -26,8 +25,9 @@ metrics = typer.Typer(help="What numbers are measured with: protocols, and netwo
 gate = typer.Typer(help="What the gate decided, and what other limits would have decided.", no_args_is_help=True)
 app.add_typer(metrics, name="metrics")
 app.add_typer(gate, name="gate")
+app.add_typer(audit, name="audit")
+app.add_typer(data, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, a unique part of its start or end, or `latest`.")
 ]
@@ -51,7 +51,7 @@ def run(
     from flows.driver import Request
 
     request = Request(profile, tuple(data or ["synthetic"]), until, force)
-    _finish(lambda: run_lifecycle(request, as_json=as_json), as_json)
+    finish(lambda: run_lifecycle(request, as_json=as_json), as_json)
 
 
 @app.command()
@@ -59,7 +59,7 @@ def status(as_json: Json = False) -> None:
     """What is going on now, what is out of date, and who is champion."""
     from flows.commands.look import status as show_status
 
-    _finish(lambda: show_status(as_json=as_json), as_json)
+    finish(lambda: show_status(as_json=as_json), as_json)
 
 
 @app.command()
@@ -70,7 +70,7 @@ def runs(
     """The runs so far, newest first."""
     from flows.commands.look import list_runs
 
-    _finish(lambda: list_runs(limit, as_json=as_json), as_json)
+    finish(lambda: list_runs(limit, as_json=as_json), as_json)
 
 
 @app.command()
@@ -82,7 +82,7 @@ def show(
     """One run: its stages, metrics, decision and where to look."""
     from flows.commands.look import show_run
 
-    _finish(lambda: show_run(name, why=why, as_json=as_json), as_json)
+    finish(lambda: show_run(name, why=why, as_json=as_json), as_json)
 
 
 @app.command()
@@ -99,7 +99,7 @@ def evaluate(
     """Measure a registered version again, without training."""
     from flows.commands.evaluate import evaluate_version
 
-    _finish(lambda: evaluate_version(model, protocol, run, as_json=as_json), as_json)
+    finish(lambda: evaluate_version(model, protocol, run, as_json=as_json), as_json)
 
 
 @app.command()
@@ -111,7 +111,50 @@ def compare(
     """Paired differences A - B on the same clips: better, worse, or cannot tell."""
     from flows.commands.evaluate import compare_two
 
-    _finish(lambda: compare_two(a, b, as_json=as_json), as_json)
+    finish(lambda: compare_two(a, b, as_json=as_json), as_json)
+
+
+@app.command()
+def approve(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`NAME`, `NAME/3` or a digest.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the approval.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Reject it instead.")] = False,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="An approver's key; by default yours.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Approve or reject a registered version, in a signed record."""
+    from flows.commands.promotion import approve as record_approval
+
+    finish(lambda: record_approval(model, reason, reject=reject, key=key, as_json=as_json), as_json)
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`NAME`, `NAME/3` or a digest.")], as_json: Json = False
+) -> None:
+    """Promote a version that the gate let through, once it has the approvals that the policy asks for."""
+    from flows.commands.promotion import promote as promote_approved
+
+    finish(lambda: promote_approved(model, as_json=as_json), as_json)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the registered model.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the promotion.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="By default the champion before the present one.")
+    ] = None,
+    accept_recalled: Annotated[
+        bool, typer.Option("--accept-recalled", help="Even if that version has seen recalled data.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make an earlier champion the champion again, as a recorded promotion."""
+    from flows.commands.promotion import roll_back
+    from flows.promotion.rollback import Rollback
+
+    finish(lambda: roll_back(Rollback(name, reason, to, accept_recalled), as_json=as_json), as_json)
 
 
 @app.command()
@@ -119,7 +162,7 @@ def cancel(name: RunName, as_json: Json = False) -> None:
     """Stop a run that is at work: its stage saves, and nothing is left behind."""
     from flows.commands.cancel import cancel_run
 
-    _finish(lambda: cancel_run(name, as_json=as_json), as_json)
+    finish(lambda: cancel_run(name, as_json=as_json), as_json)
 
 
 @app.command()
@@ -131,7 +174,7 @@ def up(
     """Prefect, MLflow and a worker on loopback, until Ctrl-C."""
     from flows.commands.up import serve_until_stopped
 
-    _finish(lambda: serve_until_stopped(prefect_port, mlflow_port, as_json=as_json), as_json)
+    finish(lambda: serve_until_stopped(prefect_port, mlflow_port, as_json=as_json), as_json)
 
 
 @app.command()
@@ -139,7 +182,7 @@ def doctor(as_json: Json = False) -> None:
     """What on this machine would get in the way, and what to do about it."""
     from flows.commands.look import run_doctor
 
-    _finish(lambda: run_doctor(as_json=as_json), as_json)
+    finish(lambda: run_doctor(as_json=as_json), as_json)
 
 
 @metrics.command()
@@ -158,7 +201,7 @@ def fetch_weights(
     """Fetch the pinned weights of the metrics' networks, check them, and keep them in the cache."""
     from flows.commands.metrics import fetch_weights as fetch
 
-    _finish(lambda: fetch(as_json=as_json, quiet=quiet, origins=origins or ()), as_json)
+    finish(lambda: fetch(as_json=as_json, quiet=quiet, origins=origins or ()), as_json)
 
 
 @metrics.command()
@@ -166,7 +209,7 @@ def protocols(as_json: Json = False) -> None:
     """The named rules of what is measured, and how."""
     from flows.commands.evaluate import list_protocols
 
-    _finish(lambda: list_protocols(as_json=as_json), as_json)
+    finish(lambda: list_protocols(as_json=as_json), as_json)
 
 
 @gate.command()
@@ -174,7 +217,7 @@ def explain(name: RunName = "latest", as_json: Json = False) -> None:
     """Why a run was promoted or refused: every rule with its numbers."""
     from flows.commands.gate import explain as explain_decision
 
-    _finish(lambda: explain_decision(name, as_json=as_json), as_json)
+    finish(lambda: explain_decision(name, as_json=as_json), as_json)
 
 
 @gate.command()
@@ -187,34 +230,7 @@ def replay(
     """What other limits would have decided about the runs so far. Changes nothing."""
     from flows.commands.gate import replay as replay_decisions
 
-    _finish(lambda: replay_decisions(params, as_json=as_json), as_json)
-
-
-def _finish(command: Callable[[], int], as_json: bool) -> None:
-    """Runs a command; an error of the user's is told without a traceback."""
-    try:
-        code = command()
-    except WorldModelError as error:
-        if as_json:
-            parts = {"what": error.what, "expected": error.expected, "got": error.got, "fix": error.fix}
-            print_json({"error": {"type": type(error).__name__, **parts}})
-        print(f"error: {error}", file=sys.stderr)
-        code = 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
-    raise typer.Exit(code)
-
-
-def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(value, indent=2, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    finish(lambda: replay_decisions(params, as_json=as_json), as_json)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.base import fingerprint
 from evaluation.decision import Decision, GateInputs
 from evaluation.evidence import NO_CHAMPION, Evidence, Performance
 from evaluation.gate import decide
@@ -24,16 +25,24 @@ from flows.bundle import bundle_digest, bundle_digests
 from flows.evidence import gather, performance_of
 from flows.inputs import resume_directory
 from flows.judging import Evaluated, comparable, compared, evaluated, recorded
+from flows.ledger.anchors import HEAD_NAME, signed_head
+from flows.ledger.store import Ledger
+from flows.lineage.recorder import Recorder
 from flows.manifest import digest
 from flows.params import PARAMS_FILE, read_params
 from flows.pipeline import StageRun, default_remote, lock_entries, push, read_progress, run_stage
 from flows.profile import Profile, read_profile
+from flows.promotion.approvals import Approvals, counted
+from flows.promotion.promote import Promotion, promote, register
+from flows.promotion.reconcile import is_warning, told
+from flows.recall import RECALL_LOCK, recalls_text
 from flows.registered import find
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
+from flows.signing.dsse import envelope_bytes
 from flows.stage import PROGRESS_FILE
 from flows.tracking import Tracker
-from flows.workspace import Snapshot, record
+from flows.workspace import RECALLS_FILE, Snapshot, record
 from worldmodel.errors import DataError, RegistryError
 
 REPORT_STAGE = "evaluate"
@@ -74,6 +83,8 @@ class Driver:
     stages: list[str]
     stale: set[str]
     environment: dict[str, str]
+    recorder: Recorder
+    surroundings: dict[str, str]
     embedded_prefect: bool = False
     performance: Performance | None = None
     serving: registry.Champion | None = None
@@ -99,6 +110,7 @@ class Driver:
         if result.outcome == "cached":
             self.tracker.cached(stage, entry)
         self.record.stages[stage] = facts
+        self.recorder.stage(stage, result.outcome, entry, self.surroundings)
         self.runs.save(self.record)
         self.reporter.stage_done(result)
         return result
@@ -126,6 +138,11 @@ class Driver:
         entry = lock_entries(self.workspace / "dvc.lock")[stage]
         mirror.close(result.outcome, entry, self.workspace / "artifacts" / stage)
         return result
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where what moves is recorded first."""
+        return self.recorder.ledger
 
     @property
     def complete(self) -> bool:
@@ -159,7 +176,8 @@ class Driver:
         sha256 = bundle_digest(self.workspace / "artifacts")
         tags = registry.version_tags(self.record, parts)
         with registry.asking():
-            version = registry.register(client, registry.Candidate(name, sha256, self.workspace, parent, tags))
+            candidate = registry.Candidate(name, sha256, self.workspace, parent, tags)
+            version = register(self.ledger, client, candidate, self.record.run_id, parts, self.record.actor)
         self.record.model = {"name": name, "version": version, "sha256": sha256, "parts": parts}
         self.runs.save(self.record)
         return version
@@ -235,11 +253,39 @@ class Driver:
         if result.returncode:
             self.reporter.say(f"the run's page could not be written: {(result.stderr or result.stdout).strip()[-500:]}")
 
+    def approvals(self) -> Approvals:
+        """Who has approved this run's model, and whether that is what the policy asks for."""
+        return counted(self.ledger.entries(), str(self.record.model["sha256"]), self.profile().promotion)
+
     def promote(self, version: str, expected: str | None) -> None:
-        """Moves the alias `champion` to `version`, if it still stands at `expected`."""
+        """Moves the alias `champion` to `version` if it still stands at `expected`; the ledger hears before and after.
+
+        Raises:
+            RegistryError: it stands elsewhere, or data were recalled while the run was at work.
+        """
         client, _ = self._mlflow()
-        with registry.asking():
-            registry.promote(client, self.state, self.profile().register_.model, version, expected)
+        approvals = self.approvals().granted
+        promotion = Promotion(
+            name=str(self.record.model["name"]),
+            version=version,
+            model_sha256=str(self.record.model["sha256"]),
+            expected=expected,
+            cause="approved" if approvals else "gate",
+            reason="" if self.decision is None else self.decision.summary,
+            run_id=self.record.run_id,
+            decision_sha256=None if self.decision is None else fingerprint(self.decision),
+            approvals=approvals,
+            policy=self.profile().promotion,
+        )
+        with self.ledger.lock(RECALL_LOCK):
+            if recalls_text(self.ledger) != (self.workspace / RECALLS_FILE).read_text():
+                raise RegistryError(
+                    "data were recalled while this run was at work, so its model is not promoted",
+                    fix="run again: prepare leaves them out",
+                )
+            entries = promote(self.ledger, client, promotion, self.record.actor)
+        for entry in filter(is_warning, entries):
+            self.reporter.say(told(entry))
 
     def push(self) -> None:
         """Sends outputs and run cache to DVC's default remote, if the project has one.
@@ -256,12 +302,15 @@ class Driver:
         return default_remote(self.workspace, self.environment) is not None
 
     def publish(self) -> None:
-        """Copies the decision to MLflow, and `dvc.lock` to the run's folder and git ref."""
+        """Closes the run's records, and puts them, `dvc.lock` and the ledger's signed head on the run's git ref."""
         folder = self.runs.folder(self.record.run_id)
         lock = self.workspace / "dvc.lock"
         if lock.is_file():
             (folder / "dvc.lock").write_bytes(lock.read_bytes())
-        self.record.commit = record(self.checkout, self.record.run_id, self.snapshot, lock)
+        closed = self.recorder.close(folder, self.record.flow_run, self.decision)
+        head = envelope_bytes(signed_head(self.ledger, self.recorder.key))
+        files = {**closed.files, HEAD_NAME: head} | ({lock.name: lock.read_bytes()} if lock.is_file() else {})
+        self.record.commit = record(self.checkout, self.record.run_id, self.snapshot, files)
         if self.decision is not None and self.tracker.client is not None:
             for name in (DECISION_FILE, INPUTS_FILE, PAGE_FILE):
                 if (folder / name).is_file():

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 from evaluation.extractors.weights import DIRECTORY_VARIABLE, weights_directory
+from flows.signing.keys import SECRET_VARIABLES
 
 STATE_VARIABLE = "WORLDMODEL_STATE"
+# of the driver alone: keys, and the addresses of stores, which may hold a password
+DRIVERS_OWN = (*SECRET_VARIABLES, "WORLDMODEL_LEDGER_URL", "WORLDMODEL_LINEAGE_URL")
 
 
 def state_dir(checkout: Path) -> Path:
@@ -51,9 +54,9 @@ def apply_defaults(state: Path) -> None:
 
 
 def stage_environment(state: Path) -> dict[str, str]:
-    """What DVC and the stages get: this interpreter first on the path, one shell, no bytecode in the workspace."""
+    """What DVC and the stages get: this interpreter first on the path, one shell, no bytecode there, no key."""
     environment = {**os.environ, **telemetry_off(), STATE_VARIABLE: str(state)}
-    for name in ("PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV"):
+    for name in ("PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", *DRIVERS_OWN):
         environment.pop(name, None)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment["SHELL"] = "/bin/sh"  # DVC runs commands with it

@@ -41,7 +41,7 @@ from flows.reporter import Reporter
 from flows.runs import Status
 from worldmodel.errors import Preempted, RemoteError
 
-EXIT_PROMOTED, EXIT_FAILED, EXIT_REFUSED = 0, 1, 3
+EXIT_PROMOTED, EXIT_FAILED, EXIT_REFUSED, EXIT_AWAITING = 0, 1, 3, 4
 STATUS: dict[str, Status] = {"promote": "promoted", "refuse": "refused", "already_champion": "already_champion"}
 RETRY_DELAYS_S = [2, 30, 120]
 PROGRESS_EVERY_S = 5.0
@@ -210,6 +210,7 @@ def run_with(driver: Driver) -> None:
 
 
 def _lifecycle(driver: Driver) -> State:
+    driver.record.flow_run = str(flow_run.id)
     for stage in driver.stages:
         bring_up_to_date(stage)
     if driver.has_remote:
@@ -220,9 +221,12 @@ def _lifecycle(driver: Driver) -> State:
     measure_speed()
     measure_champion()
     decision, champion = decide()
-    if decision.verdict == "promote" and version is not None:
-        promote(version, champion)
     _link(driver)
+    if decision.verdict == "promote" and version is not None:
+        if missing := driver.approvals().missing:
+            driver.record.decision = f"{decision.summary}; not promoted yet: {missing}"
+            return _end(driver, "awaiting_approval", EXIT_AWAITING)
+        promote(version, champion)
     return _end(driver, STATUS[decision.verdict], EXIT_REFUSED if decision.verdict == "refuse" else EXIT_PROMOTED)
 
 

@@ -1,6 +1,5 @@
 """Opening a run: params, data, snapshot, workspace, and what is out of date in it."""
 
-import importlib.metadata
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,11 +13,19 @@ from evaluation.protocols import Preset, preset
 from flows.driver import REPORT_STAGE, Driver, Request
 from flows.environment import stage_environment
 from flows.git import is_ignored
+from flows.ledger.store import Ledger, ledger_url
+from flows.ledger.trust import ensure_trusted
+from flows.lineage.events import RUN_VARIABLE
+from flows.lineage.recorder import Recorder
+from flows.lineage.records import RECORDS_FOLDER, Records
+from flows.lineage.surroundings import installed_packages, surroundings
 from flows.params import PARAMS_FILE, check, read_params
 from flows.pipeline import clear_dead_locks, read_progress, stage_names, stale_stages
 from flows.profile import profile_path, read_profile
+from flows.recall import recalls_text
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
+from flows.signing.keys import SigningKey, actor, signing_key
 from flows.stage import thread_variables, write_json
 from flows.tracking import Tracker
 from flows.workspace import (
@@ -50,21 +57,24 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
     Raises:
         ParamsError, DataError, WorkspaceError: what was asked for cannot be run.
         MissingDependencyError: videos are to be measured, and the metrics' weights are not there.
+        LedgerError, SigningError: what the run does could not be recorded, or not be signed.
     """
     _require_ignored(checkout, state)
     state.mkdir(parents=True, exist_ok=True)
+    ledger, key = _ledger_and_key(state)
     require_space(state, MIN_FREE_MIB)
     profile = profile_path(checkout, request.profile)
     read_profile(profile)
     sources = resolve_specs(request.data, state / DIGEST_CACHE)
     remember_paths(state / LOCAL_SOURCES, sources)
-    snapshot = take_snapshot(checkout, profile.read_text(), _sources_text(sources))
+    snapshot = take_snapshot(checkout, profile.read_text(), _sources_text(sources), recalls_text(ledger))
     with _held(state, snapshot, reporter):
         workspace = open_workspace(checkout, state, snapshot)
         clear_dead_locks(workspace)
         stages = _asked_for(stage_names(workspace), request)
         params = read_params(workspace / PARAMS_FILE)
-        environment = {**stage_environment(state), **thread_variables(int(params["threads"]))}
+        threads = int(params["threads"])
+        environment = {**stage_environment(state), **thread_variables(threads)}
         stale = stale_stages(workspace, environment)
         if REPORT_STAGE in stages and (request.force or stale.intersection(stages)):
             _require_metric_weights(params)
@@ -73,16 +83,38 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
         run = runs.create(
             snapshot.key, profile=request.profile, snapshot=snapshot.commit, dirty=snapshot.dirty, sources=rows
         )
-        run.commit = record(checkout, run.run_id, snapshot)
-        write_json(runs.folder(run.run_id) / PACKAGES_FILE, _installed())
+        run.actor, run.commit = actor(), record(checkout, run.run_id, snapshot)
+        environment[RUN_VARIABLE] = run.run_id
+        write_json(runs.folder(run.run_id) / PACKAGES_FILE, installed_packages())
         reporter.run_opened(run, stages, workspace)
         tracker = Tracker(reporter.say)
         tracker.start(run.run_id, _tags(run))
+        recorder = Recorder(Records(state / RECORDS_FOLDER), ledger, key, run, snapshot, workspace)
         driver = Driver(
-            checkout, state, request, snapshot, workspace, run, runs, reporter, tracker, stages, stale, environment
+            checkout,
+            state,
+            request,
+            snapshot,
+            workspace,
+            run,
+            runs,
+            reporter,
+            tracker,
+            stages,
+            stale,
+            environment,
+            recorder,
+            surroundings(workspace, threads),
         )
         with _closing(driver):
             yield driver
+
+
+def _ledger_and_key(state: Path) -> tuple[Ledger, SigningKey]:
+    """The ledger, and a key that it trusts."""
+    key, ledger = signing_key(), Ledger.open(ledger_url(state))
+    ensure_trusted(ledger, key, actor())
+    return ledger, key
 
 
 @contextmanager
@@ -107,12 +139,6 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     return EXIT_FAILED if isinstance(error, Exception) and not isinstance(error, Preempted) else EXIT_TERMINATED
-
-
-def _installed() -> dict[str, str]:
-    """Every installed package with its version."""
-    found = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
-    return dict(sorted(found.items()))
 
 
 def _asked_for(names: list[str], request: Request) -> list[str]:

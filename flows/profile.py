@@ -13,6 +13,7 @@ from evaluation.gate_config import GateLimits
 from evaluation.protocols import preset
 from flows.checks.config import ValidateConfig
 from flows.params import PARAMS_FILE, check, read_params
+from flows.promotion.policy import PromotionPolicy
 from worldmodel.data.config import PrepareConfig
 from worldmodel.errors import ParamsError
 from worldmodel.joint.config import RenderPriorsConfig
@@ -64,6 +65,7 @@ class Profile(BaseModel):
     evaluate: EvaluateConfig
     gate: GateLimits
     register_: RegisterConfig = Field(alias="register")
+    promotion: PromotionPolicy
 
     @model_validator(mode="after")
     def _one_protocol(self) -> Self:

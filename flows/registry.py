@@ -1,8 +1,8 @@
-"""Registration and promotion in the MLflow model registry.
+"""The MLflow side of registration and promotion: versions, and the aliases that say who serves.
 
 A version holds the parts of one world model (`flows.bundle`) and is keyed by their digest: registering the same model
-again finds the version that is there.
-An alias says who serves: `challenger` is the newest proposed, `champion` moves only by compare-and-set under a lock.
+again finds the version that is there. `challenger` is the newest proposed, `champion` serves.
+MLflow keeps no history of aliases and moves them without asking: `flows.promotion` does so under the ledger's lock.
 """
 
 import warnings
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
-from filelock import FileLock, Timeout
 
 from flows.bundle import bundle_folders
 from worldmodel.errors import RegistryError
@@ -66,16 +65,10 @@ class Candidate:
     tags: dict[str, str]
 
 
-def register(client: "MlflowClient", candidate: Candidate) -> str:
-    """The version of this bundle, made if it is not there, under the alias `challenger`; returns its number.
-
-    The model is packed from the workspace: its parts, `flows/serving.py` and the package `worldmodel` as they were
-    there.
-    """
-    version = find_version(client, candidate.name, candidate.sha256) or _create_version(client, candidate)
-    if version != _alias_version(client, candidate.name, CHAMPION):
-        client.set_registered_model_alias(candidate.name, CHALLENGER, version)
-    return version
+def propose(client: "MlflowClient", name: str, version: str) -> None:
+    """Puts the alias `challenger` on a version that is not champion."""
+    if version != _alias_version(client, name, CHAMPION):
+        client.set_registered_model_alias(name, CHALLENGER, version)
 
 
 def find_version(client: "MlflowClient", name: str, sha256: str) -> str | None:
@@ -85,24 +78,64 @@ def find_version(client: "MlflowClient", name: str, sha256: str) -> str | None:
     return str(found[0].version) if found else None
 
 
-def promote(client: "MlflowClient", state: Path, name: str, version: str, expected: str | None) -> None:
-    """Moves `champion` to `version`, if it still stands where the decision saw it.
+def create_version(client: "MlflowClient", candidate: Candidate) -> str:
+    """Makes a version of a bundle, and the model if it is the first; returns its number.
+
+    It is packed from the workspace: its parts, `flows/serving.py` and the package `worldmodel` as they were there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    model_id = _log_model(candidate)
+    try:
+        client.create_registered_model(candidate.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {DIGEST_TAG: candidate.sha256, REPORT_RUN_TAG: candidate.run_id, "worldmodel.model_id": model_id}
+    source = f"models:/{model_id}"
+    created = client.create_model_version(candidate.name, source, candidate.run_id, tags={**candidate.tags, **tags})
+    return str(created.version)
+
+
+def has_model(client: "MlflowClient", name: str) -> bool:
+    """Whether the registry has a model of this name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
+def digest_of(client: "MlflowClient", name: str, version: str) -> str:
+    """The digest of the bundle that a version says it holds.
 
     Raises:
-        RegistryError: somebody else moved it since, or holds the lock for long.
+        RegistryError: there is no such version.
     """
-    with promotion_lock(state):
-        serving = _alias_version(client, name, CHAMPION)
-        if serving != expected:
-            raise RegistryError(
-                f"the champion of {name} changed while this run decided",
-                expected=f"version {expected or 'none'}",
-                got=f"version {serving or 'none'}",
-                fix="run again: the gate then compares with the new champion",
-            )
-        client.set_registered_model_alias(name, CHAMPION, version)
-        if _alias_version(client, name, CHALLENGER) == version:
-            client.delete_registered_model_alias(name, CHALLENGER)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version(name, version).tags.get(DIGEST_TAG, ""))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise RegistryError(f"the registry has no version {version} of {name}", got=str(error)[:200]) from None
+
+
+def move_champion(client: "MlflowClient", name: str, version: str) -> None:
+    """Moves the alias `champion` wherever it stands; a champion is no challenger any more."""
+    client.set_registered_model_alias(name, CHAMPION, version)
+    drop_challenger(client, name, version)
+
+
+def drop_challenger(client: "MlflowClient", name: str, version: str) -> None:
+    """Removes the alias `challenger` from this version, if it stands there."""
+    if _alias_version(client, name, CHALLENGER) == version:
+        client.delete_registered_model_alias(name, CHALLENGER)
 
 
 @contextmanager
@@ -120,33 +153,6 @@ def asking() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, requests.RequestException) as error:
         fix = "worldmodel doctor; then run again: finished stages stay"
         raise RegistryError("the model registry does not do what it should", got=str(error)[:500], fix=fix) from error
-
-
-@contextmanager
-def promotion_lock(state: Path) -> Iterator[None]:
-    """One promotion at a time among the runs of one state directory."""
-    path = state / "promote.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path, timeout=60):
-            yield
-    except Timeout:
-        raise RegistryError(f"{path}: another promotion holds the lock", fix="wait for it, then run again") from None
-
-
-def _create_version(client: "MlflowClient", candidate: Candidate) -> str:
-    from mlflow.exceptions import MlflowException
-
-    model_id = _log_model(candidate)
-    try:
-        client.create_registered_model(candidate.name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    tags = {DIGEST_TAG: candidate.sha256, REPORT_RUN_TAG: candidate.run_id, "worldmodel.model_id": model_id}
-    source = f"models:/{model_id}"
-    created = client.create_model_version(candidate.name, source, candidate.run_id, tags={**candidate.tags, **tags})
-    return str(created.version)
 
 
 def _log_model(candidate: Candidate) -> str:

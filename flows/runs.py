@@ -17,7 +17,17 @@ from worldmodel.errors import WorkspaceError
 
 RECORD_FILE = "run.json"
 
-Status = Literal["running", "promoted", "already_champion", "refused", "stopped_early", "failed", "cancelled", "killed"]
+Status = Literal[
+    "running",
+    "promoted",
+    "already_champion",
+    "awaiting_approval",
+    "refused",
+    "stopped_early",
+    "failed",
+    "cancelled",
+    "killed",
+]
 
 
 @dataclass
@@ -30,6 +40,8 @@ class RunRecord:
         snapshot: the commit of code, params and data digests that the run is made from.
         commit: the tip of `refs/worldmodel/runs/<run_id>`: `dvc.lock` on top of the snapshot once there is one.
         pid, started_at: the driver's process, by number and start (epoch seconds).
+        actor: who started it.
+        flow_run: Prefect's id of it.
         stages: per stage: outcome, seconds in all, in its process and importing, and the digest of its lock entry.
         decision: the gate's verdict, when it came to one.
         links: where to look: MLflow, Prefect, pictures, logs.
@@ -44,6 +56,8 @@ class RunRecord:
     sources: list[dict[str, Any]]
     pid: int
     started_at: float
+    actor: str = ""
+    flow_run: str = ""
     commit: str = ""
     status: Status = "running"
     ended_at: float | None = None

@@ -3,7 +3,7 @@
 `python -m flows.stages.<name>`, started by DVC in a run's workspace, calls `main`. It gives the stage its section of
 `params.yaml`, an empty directory to write into and a private one to go on from, and renames the first to
 `artifacts/<name>/` only when all of it is there. Everything that inputs do not determine (progress, metrics over time,
-errors) goes to `run/<name>/`, where the driver reads it. No Prefect and no MLflow here.
+events, errors) goes to `run/<name>/`, where the driver reads it. No Prefect and no MLflow here.
 """
 
 import errno
@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from flows.clock import ImportClock
 from flows.inputs import resume_directory
+from flows.lineage.events import EVENTS_FILE, StageEvents
 from flows.manifest import MANIFEST_FILE, write_manifest
 from flows.params import PARAMS_FILE, check, read_params
 from flows.process import die_with_parent
@@ -115,13 +116,18 @@ def main(name: str, config: type[Params], run: Callable[[Stage[Params]], None]) 
     root = Path.cwd()
     run_dir = root / "run" / name
     run_dir.mkdir(parents=True, exist_ok=True)
+    events = StageEvents(name, root)
     try:
         with _only_writer(root):
             _state(run_dir, "running")
-            _run(_open_stage(name, config, root, run_dir), run)
+            stage = _open_stage(name, config, root, run_dir)
+            events.start()
+            _run(stage, run)
+            events.complete()
             _state(run_dir, "finished", seconds=clock.total(), imports_s=clock.seconds)
     except Preempted:
         _state(run_dir, "preempted")
+        events.abort()
         sys.exit(EXIT_PREEMPTED)
     except Exception as error:
         known = _as_known(error, name)
@@ -130,6 +136,7 @@ def main(name: str, config: type[Params], run: Callable[[Stage[Params]], None]) 
         print(f"{name} failed: {known}", file=sys.stderr, flush=True)
         parts = {"what": known.what, "expected": known.expected, "got": known.got, "fix": known.fix}
         _state(run_dir, "failed", error={"type": type(known).__name__, **parts})
+        events.fail(known)
         sys.exit(EXIT_FAILED)
 
 
@@ -155,8 +162,9 @@ def _open_stage(name: str, config: type[Params], root: Path, run_dir: Path) -> S
     out.mkdir(parents=True)
     resume_dir = resume_directory(root, name)
     (run_dir / PROGRESS_FILE).unlink(missing_ok=True)
-    if not resume_dir.exists():  # a run that goes on keeps its metrics
-        (run_dir / METRICS_FILE).unlink(missing_ok=True)
+    if not resume_dir.exists():  # a run that goes on keeps its metrics and events
+        for file in (METRICS_FILE, EVENTS_FILE):
+            (run_dir / file).unlink(missing_ok=True)
     resume_dir.mkdir(parents=True, exist_ok=True)
     params = check(config, raw[name], f"{path}, section {name}")
     return Stage(name, params, int(raw["seed"]), int(raw["threads"]), root, out, run_dir, resume_dir)

@@ -10,16 +10,18 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from flows.git import git
+from worldmodel.data.recalls import Recalls, recalls_json
 from worldmodel.errors import WorkspaceError
 
 RUN_REFS = "refs/worldmodel/runs"
-SOURCES_FILE = "data/sources.json"
+SOURCES_FILE, RECALLS_FILE = "data/sources.json", "data/recalls.json"
+NO_RECALLS = recalls_json(Recalls())
 _KEY_LENGTH = 16
 
 
@@ -43,8 +45,8 @@ class Snapshot:
         return self.tree[:_KEY_LENGTH]
 
 
-def take_snapshot(checkout: Path, params: str, sources: str) -> Snapshot:
-    """Commits the checkout as it stands, with `params` and `sources` as the texts of the two files a run adds.
+def take_snapshot(checkout: Path, params: str, sources: str, recalls: str = NO_RECALLS) -> Snapshot:
+    """Commits the checkout as it stands, with `params`, `sources` and `recalls` as the texts of the files a run adds.
 
     Raises:
         WorkspaceError: the checkout has no commit yet, or git failed.
@@ -58,7 +60,7 @@ def take_snapshot(checkout: Path, params: str, sources: str) -> Snapshot:
         git(checkout, "add", "--all", env=env)
         git(checkout, "rm", "--cached", "--quiet", "--ignore-unmatch", "dvc.lock", env=env)  # each run has its own
         dirty = git(checkout, "write-tree", env=env) != git(checkout, "rev-parse", "HEAD^{tree}")
-        for path, text in (("params.yaml", params), (SOURCES_FILE, sources)):
+        for path, text in (("params.yaml", params), (SOURCES_FILE, sources), (RECALLS_FILE, recalls)):
             blob = git(checkout, "hash-object", "-w", "--stdin", stdin=text)
             git(checkout, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
         tree = git(checkout, "write-tree", env=env)
@@ -66,17 +68,27 @@ def take_snapshot(checkout: Path, params: str, sources: str) -> Snapshot:
     return Snapshot(git(checkout, "commit-tree", tree, "-p", head, "-m", message), tree, dirty)
 
 
-def record(checkout: Path, run_id: str, snapshot: Snapshot, lock: Path | None = None) -> str:
-    """Puts the snapshot, and on top of it the run's `dvc.lock`, on the run's ref; returns the commit."""
+def record(checkout: Path, run_id: str, snapshot: Snapshot, files: Mapping[str, bytes] | None = None) -> str:
+    """Puts the snapshot on the run's ref, and on top of it what the run left: `dvc.lock`, records; returns the commit.
+
+    Args:
+        checkout: whose repository.
+        run_id: names the ref.
+        snapshot: what the run is made from.
+        files: UTF-8 texts by their path in the commit; it holds the snapshot's files as well.
+    """
     commit = snapshot.commit
-    if lock is not None and lock.is_file():
+    if files:
         with tempfile.TemporaryDirectory() as scratch:
             env = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
             git(checkout, "read-tree", snapshot.tree, env=env)
-            blob = git(checkout, "hash-object", "-w", str(lock))
-            git(checkout, "update-index", "--add", "--cacheinfo", f"100644,{blob},dvc.lock", env=env)
+            blobs = {
+                path: git(checkout, "hash-object", "-w", "--stdin", stdin=text.decode()) for path, text in files.items()
+            }
+            lines = "".join(f"100644 {blob}\t{path}\n" for path, blob in blobs.items())
+            git(checkout, "update-index", "--add", "--index-info", env=env, stdin=lines)
             tree = git(checkout, "write-tree", env=env)
-        commit = git(checkout, "commit-tree", tree, "-p", commit, "-m", f"dvc.lock of run {run_id}")
+        commit = git(checkout, "commit-tree", tree, "-p", commit, "-m", f"Records of run {run_id}")
     git(checkout, "update-ref", f"{RUN_REFS}/{run_id}", commit)
     return commit
 

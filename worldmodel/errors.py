@@ -9,6 +9,9 @@
     ├── WorkspaceError              git, DVC, lock, disk: the place a run works in
     ├── RemoteError                 a remote store is full, or cannot be reached; trying again may help
     ├── RegistryError               the model registry is not in the state a promotion assumed
+    ├── LedgerError                 the ledger or the lineage index cannot be opened, or does not hold together
+    ├── RecordError                 a lineage record that is not there, or is not what was signed; an unknown digest
+    ├── SigningError                a key that is missing or not trusted, or a signature that does not verify
     └── MissingDependencyError      a package or a service that this action needs
 
 `Preempted` stands apart: it is how a stage that was told to stop says that it saved its state and can go on.
@@ -69,6 +72,18 @@ class RemoteError(WorldModelError):
 
 class RegistryError(WorldModelError):
     """The model registry is not in the state a promotion assumed."""
+
+
+class LedgerError(WorldModelError):
+    """The ledger or the lineage index cannot be opened, or does not hold together."""
+
+
+class RecordError(WorldModelError):
+    """A lineage record that is not there, or is not what was signed; a digest that no record names, or several do."""
+
+
+class SigningError(WorldModelError):
+    """A key that is missing or not trusted, or a signature that does not verify."""
 
 
 class MissingDependencyError(WorldModelError):

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.environment import state_dir
 from flows.git import find_checkout
 from flows.process import is_alive, kill_tree

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.base import fingerprint
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.console import ConsoleReporter
 from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout

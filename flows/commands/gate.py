@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.driver import DECISION_FILE, INPUTS_FILE
 from flows.environment import state_dir
 from flows.git import find_checkout

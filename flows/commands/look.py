@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.commands.tables import coloured, links, print_outcome, runs_table, stages_table, when
 from flows.environment import apply_defaults, stage_environment, state_dir
 from flows.explain import explain
@@ -73,6 +73,7 @@ def status(*, as_json: bool) -> int:
         "checkout_changed": _checkout_changed(checkout, state, records[0]) if records else None,
         "out_of_date": _out_of_date(state, records[0]) if records and not at_work else None,
         "champions": _champions(state),
+        "flags": _flags(state),
         "state": str(state),
     }
     if as_json:
@@ -91,6 +92,8 @@ def status(*, as_json: bool) -> int:
         console.print(f"to do    {', '.join(found['out_of_date'])}: worldmodel run")
     for name, champion in found["champions"].items():
         console.print(f"champion {name} version {champion['version']}, {champion['sha256'][:16]}")
+    for flag in found["flags"]:
+        console.print(f"recalled {flag['name']} version {flag['version']} has seen {flag['recalled']}: worldmodel run")
     if not found["champions"]:
         console.print("champion none yet")
     return 0
@@ -118,6 +121,21 @@ def _out_of_date(state: Path, record: RunRecord) -> list[str]:
         return []
     stale = stale_stages(workspace, stage_environment(state))
     return [name for name in stage_names(workspace) if name in stale]
+
+
+def _flags(state: Path) -> list[dict[str, Any]]:
+    """The champions, as the ledger has them, that have seen data recalled since."""
+    from flows.ledger.standing import champions, flags
+    from flows.ledger.store import Ledger, ledger_url
+
+    url = ledger_url(state)
+    if url == f"sqlite:///{state / 'ledger.db'}" and not (state / "ledger.db").exists():
+        return []  # asking would create it
+    entries = list(Ledger.open(url).entries())
+    flagged = flags(entries)
+    return [
+        flag.model_dump() for standing in champions(entries).values() for flag in flagged.get(standing.model_sha256, [])
+    ]
 
 
 def _champions(state: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.extractors.weights import weights_directory
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.metric_weights import Fetched, fetch
 from flows.weight_origins import parse_origins
 

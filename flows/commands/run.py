@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.clock import ImportClock
 from flows.console import ConsoleReporter
 from flows.driver import Driver, Request

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.cli import print_json
+from flows.answers import print_json
 from flows.environment import state_dir, telemetry_off
 from flows.git import find_checkout
 from flows.servers import POOL, Links, serve

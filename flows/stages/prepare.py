@@ -1,4 +1,4 @@
-"""Stage `prepare`: the logs that data/sources.json names become tar shards and a clip manifest."""
+"""Stage `prepare`: the logs that data/sources.json names, but for recalled ones, become tar shards and a manifest."""
 
 import json
 import os
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from flows.stage import Stage, main, write_json
 from worldmodel.data.config import PrepareConfig
-from worldmodel.data.prepare import NOT_INCLUDED_NAME, Watch, prepare
+from worldmodel.data.prepare import NOT_INCLUDED_NAME, Orders, prepare
+from worldmodel.data.recalls import read_recalls
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import open_sources, read_local_paths, read_sources
 
-SOURCES_FILE = Path("data") / "sources.json"
+SOURCES_FILE, RECALLS_FILE = Path("data") / "sources.json", Path("data") / "recalls.json"
 # of this machine, in its state directory
 LOCAL_PATHS_FILE, DIGEST_CACHE_FILE = "sources.local.json", "digests.json"
 CARD_FILE = "card.json"
@@ -24,12 +25,15 @@ def run(stage: Stage[PrepareConfig]) -> None:
     entries = read_sources(stage.root / SOURCES_FILE)
     paths = read_local_paths(state / LOCAL_PATHS_FILE)
     sources = open_sources(entries, paths, stage.params, stage.seed, state / DIGEST_CACHE_FILE)
-    watch = Watch(lambda done, total: stage.progress(done, total, "logs"), lambda: stage.stop_requested)
-    prepare(sources, stage.params, stage.seed, stage.out, stage.resume_dir, watch)
+    recalls = read_recalls(stage.root / RECALLS_FILE)
+    orders = Orders(recalls, lambda done, total: stage.progress(done, total, "logs"), lambda: stage.stop_requested)
+    prepare(sources, stage.params, stage.seed, stage.out, stage.resume_dir, orders)
     shutil.copyfile(stage.root / SOURCES_FILE, stage.out / SOURCES_FILE.name)
     not_included = json.loads((stage.out / NOT_INCLUDED_NAME).read_text())
     for log in not_included["logs"]:
         stage.say(f"not included: log {log['log_id']} of {log['source']}: {log['reason']}")
+    for clip in not_included.get("clips", []):
+        stage.say(f"not included: clip {clip['clip_id']} of {clip['source']}: {clip['reason']}")
     for source, rates in not_included["kept_rates"].items():
         stage.say(f"{source} keeps rates that are no multiple of {stage.params.rate_hz:g} Hz: {rates}")
     _write_card(stage)

@@ -12,7 +12,7 @@ from flows.profile import Profile, read_profile
 ROOT = Path(__file__).parents[2]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PROFILES = [ROOT / "params.yaml", *sorted((ROOT / "profiles").glob("*.yaml"))]
-NOT_STAGES = {"seed", "threads", "gate", "register"}
+NOT_STAGES = {"seed", "threads", "gate", "register", "promotion"}
 
 
 @pytest.mark.parametrize("stage", PIPELINE)

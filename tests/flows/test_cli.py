@@ -11,7 +11,20 @@ from typer.main import get_command
 
 from flows.cli import app
 
-COMMANDS = {"run", "status", "runs", "show", "evaluate", "compare", "cancel", "up", "doctor", "metrics", "gate"}
+QUESTIONS = {"champion", "trace", "impact", "disjoint", "validations", "diff", "rejected", "rebuild", "verify"}
+GROUPS = {
+    "metrics": {"fetch-weights", "protocols"},
+    "gate": {"explain", "replay"},
+    "audit": QUESTIONS
+    | {"tombstones", "export", "card", "ledger", "reconcile", "index"}
+    | {"keygen", "keys", "trust", "revoke", "backup", "restore", "anchor"},
+    "data": {"recall", "reinstate", "recalls"},
+}
+COMMANDS = {
+    *("run", "status", "runs", "show", "evaluate", "compare", "cancel", "up", "doctor", "gc"),
+    *("approve", "promote", "rollback"),
+    *GROUPS,
+}
 
 
 def worldmodel(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -30,9 +43,9 @@ def worldmodel(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Co
 def test_every_command_is_there_and_takes_json() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert set(commands) == COMMANDS
-    below = commands.pop("metrics").commands | commands.pop("gate").commands
-    assert set(below) == {"fetch-weights", "protocols", "explain", "replay"}
-    for name, command in {**commands, **below}.items():
+    groups = {name: commands.pop(name).commands for name in GROUPS}
+    assert {name: set(below) for name, below in groups.items()} == GROUPS
+    for name, command in [*commands.items(), *(item for below in groups.values() for item in below.items())]:
         assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
 
 

@@ -1,4 +1,4 @@
-"""The registry on a real MLflow store: no doubles, compare-and-set, and a model that loads in a clean process."""
+"""The registry on a real MLflow store: no doubles, and a model that loads in a clean process."""
 
 import json
 import shutil
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from flows import registry
+from flows.ledger.store import Ledger
 from flows.manifest import write_manifest
+from flows.promotion.promote import Promotion, promote, register
 from flows.registry import Candidate
 from flows.tracking import connect
-from worldmodel.errors import RegistryError
 
 ROOT = Path(__file__).parents[2]
 NAME = "worldmodel-test"
@@ -72,20 +73,30 @@ def candidate(workspace: Path, store: Path, sha256: str) -> Candidate:
 
 @pytest.mark.filterwarnings("ignore")  # mlflow's own
 def test_register_promote_and_load_in_a_clean_process(workspace: Path, store: Path, tmp_path: Path) -> None:
-    client = connect()
+    client, ledger = connect(), Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
     assert registry.champion(client, NAME) is None
-    version = registry.register(client, candidate(workspace, store, "a" * 64))
+    parts = {"worldrec": "b" * 64}
+    version = register(ledger, client, candidate(workspace, store, "a" * 64), "r1", parts, "alice")
     assert str(client.get_model_version_by_alias(NAME, "challenger").version) == version
-    again = registry.register(client, candidate(workspace, store, "a" * 64))
+    again = register(ledger, client, candidate(workspace, store, "a" * 64), "r2", parts, "bob")
     assert again == version and len(client.search_model_versions(f"name = '{NAME}'")) == 1
+    (entry,) = ledger.entries()
+    assert (entry.kind, entry.actor) == ("model.registered", "alice")
+    assert entry.body == {
+        "name": NAME,
+        "version": version,
+        "model_sha256": "a" * 64,
+        "run_id": "r1",
+        "parts": parts,
+    }
 
-    registry.promote(client, store, NAME, version, expected=None)
+    promote(ledger, client, Promotion(NAME, version, "a" * 64, None, "gate", "every rule passes"), "alice")
     serving = registry.champion(client, NAME)
     assert serving is not None and (serving.version, serving.sha256) == (version, "a" * 64)
     assert "challenger" not in client.get_registered_model(NAME).aliases
-    with pytest.raises(RegistryError, match="champion of worldmodel-test changed") as caught:
-        registry.promote(client, store, NAME, version, expected=None)
-    assert (caught.value.expected, caught.value.got) == ("version none", f"version {version}")
+    register(ledger, client, candidate(workspace, store, "a" * 64), "r3", parts, "alice")
+    assert "challenger" not in client.get_registered_model(NAME).aliases  # a champion is not proposed
+    ledger.close()
 
     views = tmp_path / "views.npz"
     np.savez(views, **example_views())
@@ -110,12 +121,3 @@ def example_views() -> dict[str, np.ndarray]:
     context = {"rgb": rgb, "Ks": Ks, "world_from_camera": poses, "times_s": np.array([0.0, 0.1])}
     target = {"target_Ks": Ks, "target_world_from_camera": poses, "target_times_s": np.array([0.05, 0.1])}
     return {**context, "world_from_ego": np.eye(4), **target}
-
-
-def test_one_promotion_at_a_time(store: Path) -> None:
-    with registry.promotion_lock(store):
-        code = "import sys; from pathlib import Path; from filelock import FileLock, Timeout\n"
-        code += (
-            "try:\n  FileLock(Path(sys.argv[1]) / 'promote.lock', timeout=0.2).acquire()\nexcept Timeout: sys.exit(7)"
-        )
-        assert subprocess.run([sys.executable, "-c", code, str(store)]).returncode == 7

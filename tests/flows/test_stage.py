@@ -3,15 +3,20 @@
 import fcntl
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from flows.environment import stage_environment
 from flows.inputs import input_digest
 from flows.manifest import read_manifest, write_manifest
 from flows.pipeline import read_state
+from flows.signing.keys import SECRET_VARIABLES
 from worldmodel.errors import DataError
 
 
@@ -104,3 +109,47 @@ def test_progress_is_whole_whenever_it_is_read(toy_project: Path) -> None:
         "total": 3,
         "unit": "steps",
     }
+
+
+def kinds_of_events(root: Path, name: str) -> list[str]:
+    """What the stage's events say happened."""
+    return [json.loads(line)["eventType"] for line in (root / "run" / name / "events.ndjson").read_text().splitlines()]
+
+
+def test_a_stage_that_goes_on_keeps_its_events_and_one_that_starts_anew_does_not(toy_project: Path) -> None:
+    params = toy_project / "params.yaml"
+    params.write_text(params.read_text().replace("seconds_per_step: 0.0", "seconds_per_step: 0.25", 1))
+    environment = {**os.environ, "WORLDMODEL_STATE": str(toy_project / ".worldmodel")}
+    command = [sys.executable, "-m", "flows.stages.one"]
+    process = subprocess.Popen(command, cwd=toy_project, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (toy_project / "run" / "one" / "metrics.jsonl").is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 75
+    assert run_stage(toy_project, "one").returncode == 0
+    assert kinds_of_events(toy_project, "one") == ["START", "ABORT", "START", "COMPLETE"]
+    shutil.rmtree(toy_project / ".worldmodel" / "resume")  # as the driver does once the stage is recorded
+    assert run_stage(toy_project, "one").returncode == 0
+    assert kinds_of_events(toy_project, "one") == ["START", "COMPLETE"]
+
+
+def test_the_events_of_a_failure_are_no_part_of_any_output(toy_project: Path) -> None:
+    assert run_stage(toy_project, "one").returncode == 0
+    before = read_manifest(toy_project / "artifacts" / "one")
+    assert run_stage(toy_project, "three").returncode == 1, "two is not there"
+    assert kinds_of_events(toy_project, "three") == ["START", "FAIL"]
+    assert read_manifest(toy_project / "artifacts" / "one") == before
+    assert not list((toy_project / "artifacts").rglob("events*"))
+
+
+def test_no_key_is_in_the_environment_of_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRET_VARIABLES:
+        monkeypatch.setenv(name, "a secret of the driver")
+    assert "a secret of the driver" not in stage_environment(tmp_path).values()
+
+
+def test_a_stage_imports_no_signing_code(toy_project: Path) -> None:
+    code = "import sys, flows.stages.one; print([m for m in sys.modules if m.startswith(('flows.signing', 'crypto'))])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=toy_project, capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "[]"

@@ -20,6 +20,7 @@ from worldmodel.data.manifest import MANIFEST_NAME, SPLITS, ClipRow, Split, writ
 from worldmodel.data.parts import PartClip, is_finished, read_part, write_part
 from worldmodel.data.pool import run_jobs
 from worldmodel.data.protocol import target_frames
+from worldmodel.data.recalls import Recalls
 from worldmodel.data.schema import SCHEMA_VERSION
 from worldmodel.data.shards import SHARD_DIRECTORY, write_shard
 from worldmodel.data.sources import Source
@@ -28,18 +29,21 @@ from worldmodel.errors import DataError, ParamsError, StageError, WorldModelErro
 
 NOT_INCLUDED_NAME = "not_included.json"
 _LACKING = ("poses", "depth", "sky", "dynamic", "points", "boxes", "layout", "layout_video", "text")
+_RECALLED = "recalled"
 _SAME_LOG_LEFT_OUT = "a source with one usable log cannot be split by log, and prepare.same_log is leave_out"
 
 
 @dataclass(frozen=True)
-class Watch:
-    """How the caller follows the work and ends it.
+class Orders:
+    """What the caller wants besides the settings.
 
     Attributes:
+        recalls: logs that are not read, and clips that are dropped once their log was read.
         progress: told (logs done, logs in all) after each log.
         should_stop: asked between logs.
     """
 
+    recalls: Recalls = field(default_factory=Recalls)
     progress: Callable[[int, int], None] = lambda done, total: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -55,14 +59,29 @@ class _Log:
 
 @dataclass
 class _Selection:
-    """Clips that go into shards with their splits, and logs that do not with the reason."""
+    """Clips that go into shards with their splits, and logs and recalled clips that do not with the reason."""
 
     clips: list[tuple[PartClip, Split, list[int]]] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
+    left_out_clips: list[dict[str, str]] = field(default_factory=list)
+
+    def of_log(self, source: str, log_id: str, clips: Sequence[PartClip], recalls: Recalls) -> list[PartClip]:
+        """The clips of a log that may be used; the others are noted, and the log too if none is left."""
+        kept = [clip for clip in clips if clip.description["clip_id"] not in recalls.clips]
+        where = {"source": source, "log_id": log_id, "reason": _RECALLED}
+        names = [clip.description["clip_id"] for clip in clips if clip not in kept]
+        self.left_out_clips += [where | {"clip_id": name} for name in names]
+        self.left_out += [] if kept else [where]
+        return kept
 
 
 def prepare(
-    sources: Sequence[Source], config: PrepareConfig, seed: int, out: Path, resume_dir: Path, watch: Watch | None = None
+    sources: Sequence[Source],
+    config: PrepareConfig,
+    seed: int,
+    out: Path,
+    resume_dir: Path,
+    orders: Orders | None = None,
 ) -> None:
     """Writes shards/, clips.parquet and not_included.json.
 
@@ -72,32 +91,39 @@ def prepare(
         seed: of the splits.
         out: an empty directory.
         resume_dir: keeps finished logs; a second call with the same arguments goes on from there.
-        watch: progress and stop callbacks.
+        orders: recalled logs and clips; progress and stop callbacks.
 
     Raises:
         DataError: a broken log (if `on_broken_log` is fail), ids used twice, no usable log, damaged resume state.
-        ParamsError: a pinned log that is not there, or pins that leave nothing to train on.
+        ParamsError: a pinned log that is not there, or pins or recalls that leave nothing to train on.
         WorkspaceError: the disk is full.
         Preempted: `should_stop` said so; finished logs are kept.
     """
+    orders = orders or Orders()
     key = _resume_key(sources, config, seed)
     logs = [_Log(s, log_id, resume_dir / key / log_id) for s in sources for log_id in s.log_ids()]
     _refuse_double_ids("log", [log.log_id for log in logs])
     refuse_unknown_pins(
         config.pinned_splits, {s.name: [log.log_id for log in logs if log.source is s] for s in sources}
     )
-    broken = _read_logs(logs, config, watch or Watch())
-    selection = _select(logs, broken, config, seed)
+    allowed = [log for log in logs if log.log_id not in orders.recalls.logs]
+    broken = _read_logs(allowed, config, orders)
+    selection = _select(logs, broken, orders.recalls, config, seed)
     _refuse_double_ids("clip", [clip.description["clip_id"] for clip, _, _ in selection.clips])
     if not selection.clips:
         reasons = "; ".join(f"{entry['log_id']}: {entry['reason']}" for entry in selection.left_out)
         raise DataError("no log can be used", expected="at least one clip", got=reasons or "no log at all")
     if not any(split == "train" for _, split, _ in selection.clips):
+        what = "prepare.pinned_splits leaves no log to train on"
+        if len(allowed) < len(logs) or selection.left_out_clips:
+            what = "with what is recalled left out, prepare.pinned_splits and the seed leave no log to train on"
         fix = "pin at least one log to train, or add a source"
-        raise ParamsError("prepare.pinned_splits leaves no log to train on", expected="at least one log", fix=fix)
+        raise ParamsError(what, expected="at least one log", fix=fix)
     rows = _write_shards(out / SHARD_DIRECTORY, selection, config.clips_per_shard)
     write_manifest(out / MANIFEST_NAME, rows)
-    not_included = {"logs": selection.left_out, "clips_without": _clips_without(rows)}
+    not_included: dict[str, Any] = {"logs": selection.left_out, "clips_without": _clips_without(rows)}
+    if selection.left_out_clips:
+        not_included["clips"] = selection.left_out_clips
     _write_json(out / NOT_INCLUDED_NAME, not_included | {"kept_rates": _kept_rates(rows, config.rate_hz)})
 
 
@@ -114,18 +140,18 @@ def _refuse_double_ids(what: str, ids: Sequence[str]) -> None:
         raise DataError(f"{what} ids are used twice", expected="ids unique over all sources", got=", ".join(doubles))
 
 
-def _read_logs(logs: Sequence[_Log], config: PrepareConfig, watch: Watch) -> dict[str, str]:
+def _read_logs(logs: Sequence[_Log], config: PrepareConfig, orders: Orders) -> dict[str, str]:
     """Makes the parts that are missing; the reasons of logs that are broken, by log id."""
     missing = [log for log in logs if not is_finished(log.part)]
     done, broken = len(logs) - len(missing), {}
-    watch.progress(done, len(logs))
-    for log, failure in run_jobs(_read_log, missing, config.workers, watch.should_stop):
+    orders.progress(done, len(logs))
+    for log, failure in run_jobs(_read_log, missing, config.workers, orders.should_stop):
         if failure is not None:
             if config.on_broken_log == "fail":
                 raise failure
             broken[log.log_id] = " ".join(str(failure).split())
         done += 1
-        watch.progress(done, len(logs))
+        orders.progress(done, len(logs))
     return broken
 
 
@@ -150,19 +176,27 @@ def _read_log(log: _Log) -> DataError | None:
     return None
 
 
-def _select(logs: Sequence[_Log], broken: Mapping[str, str], config: PrepareConfig, seed: int) -> _Selection:
-    """Splits the usable logs of each source; clips come out by split, then in the order of sources and logs."""
+def _select(
+    logs: Sequence[_Log], broken: Mapping[str, str], recalls: Recalls, config: PrepareConfig, seed: int
+) -> _Selection:
+    """Splits the usable logs of each source; clips come out by split, then in the order of sources and logs.
+
+    A recalled log keeps its rank among the others, and only then goes: a recall moves no other log to another split.
+    """
     selection = _Selection()
     for name, group in groupby(logs, key=lambda log: log.source.name):
         of_source = list(group)
         reasons = {log.log_id: broken[log.log_id] for log in of_source if log.log_id in broken}
-        usable = [log for log in of_source if log.log_id not in broken]
-        same_log = len(usable) == 1 and config.pinned_splits.get(usable[0].log_id, "train") == "train"
+        ranked = [log for log in of_source if log.log_id not in broken]
+        reasons |= {log.log_id: _RECALLED for log in ranked if log.log_id in recalls.logs}
+        same_log = len(ranked) == 1 and config.pinned_splits.get(ranked[0].log_id, "train") == "train"
         if same_log and config.same_log == "leave_out":
-            reasons[usable.pop().log_id] = _SAME_LOG_LEFT_OUT
-        splits = assign_splits([log.log_id for log in usable], config.split, seed, config.pinned_splits)
-        for log in usable:
-            for clip in read_part(log.part):
+            reasons.setdefault(ranked[0].log_id, _SAME_LOG_LEFT_OUT)
+        splits = assign_splits([log.log_id for log in ranked], config.split, seed, config.pinned_splits)
+        for log in ranked:
+            if log.log_id in reasons:
+                continue
+            for clip in selection.of_log(name, log.log_id, read_part(log.part), recalls):
                 held_out = _held_out(clip.description["n_frames"], config.context_stride) if same_log else []
                 selection.clips.append((clip, splits[log.log_id], held_out))
         selection.left_out += [{"source": name, "log_id": log_id, "reason": why} for log_id, why in reasons.items()]

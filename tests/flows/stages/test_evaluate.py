@@ -16,6 +16,7 @@ from flows.stages import prepare
 from flows.stages.evaluate import run
 from worldmodel.data.config import PrepareConfig
 from worldmodel.data.protocol import context_frames, target_frames
+from worldmodel.data.recalls import Recalls, recalls_json
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import resolve_specs, write_sources
 from worldmodel.errors import DataError, Preempted
@@ -52,6 +53,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Outputs of the real `prepare`, of a training of two steps, and renders that are the truth with noise."""
     root = tmp_path_factory.mktemp("workspace")
     write_sources(root / "data/sources.json", resolve_specs(["synthetic"]))
+    (root / "data/recalls.json").write_text(recalls_json(Recalls()))
     stage = _stage(root, "prepare", PrepareConfig.model_validate(SMALL))
     prepare.run(stage)
     out = root / "artifacts"

@@ -13,6 +13,7 @@ from flows.stage import Stage
 from flows.stages.prepare import run
 from worldmodel.data.config import PrepareConfig
 from worldmodel.data.dataset import readable_frames
+from worldmodel.data.recalls import Recalls, recalls_json
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import ResolvedSource, remember_paths, resolve_specs, write_sources
 from worldmodel.errors import DataError, Preempted
@@ -36,6 +37,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage[PrepareConfi
     for directory in (out, run_dir, resume_dir):
         directory.mkdir()
     write_sources(tmp_path / "data/sources.json", resolve_specs(["synthetic"]))
+    (tmp_path / "data/recalls.json").write_text(recalls_json(Recalls()))
     params = PrepareConfig.model_validate(SMALL)
     return Stage("prepare", params, 1, threads=1, root=tmp_path, out=out, run_dir=run_dir, resume_dir=resume_dir)
 
@@ -103,12 +105,33 @@ def test_a_quarantined_log_is_said(
     assert "not included: log broken_drive of broken_drive: " in capsys.readouterr().out
 
 
+def test_what_is_recalled_is_left_out_and_said(stage: Stage[PrepareConfig], capsys: pytest.CaptureFixture[str]) -> None:
+    run(stage)
+    first, *_ = ClipStore(stage.out).clip_ids("train")
+    log_id = ClipStore(stage.out).row(first)["log_id"]
+    stage.out = stage.root / "after"
+    recalls = Recalls(frozenset({log_id}), frozenset({ClipStore(stage.root / "out").clip_ids("val")[0]}))
+    (stage.root / "data/recalls.json").write_text(recalls_json(recalls))
+    run(stage)
+    assert sorted(ClipStore(stage.out).manifest["split"]) == ["test", "train"]
+    said = capsys.readouterr().out
+    assert f"not included: log {log_id} of synthetic: recalled" in said
+    assert f"not included: clip {min(recalls.clips)} of synthetic: recalled" in said
+
+
+def test_a_workspace_without_its_recalls_is_refused(stage: Stage[PrepareConfig]) -> None:
+    (stage.root / "data/recalls.json").unlink()
+    with pytest.raises(DataError, match=r"data/recalls\.json cannot be read"):
+        run(stage)
+
+
 def test_as_a_process_with_workers_it_gives_the_same_bytes(stage: Stage[PrepareConfig], tmp_path: Path) -> None:
     run(stage)
     workspace = tmp_path / "workspace"
     for package in ("flows", "evaluation", "worldmodel"):
         shutil.copytree(ROOT / package, workspace / package, ignore=shutil.ignore_patterns("__pycache__"))
     write_sources(workspace / "data/sources.json", resolve_specs(["synthetic"]))
+    (workspace / "data/recalls.json").write_text(recalls_json(Recalls()))
     params = {"seed": 1, "threads": 1, "prepare": {**SMALL, "workers": 2}}
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     command = "python -m flows.stages.prepare"

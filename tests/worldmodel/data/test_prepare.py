@@ -15,7 +15,8 @@ import pytest
 from worldmodel.data.adapters.dgp import DgpSource
 from worldmodel.data.atomic import aside_of
 from worldmodel.data.config import PrepareConfig
-from worldmodel.data.prepare import Watch, prepare
+from worldmodel.data.prepare import Orders, prepare
+from worldmodel.data.recalls import Recalls
 from worldmodel.data.schema import Clip
 from worldmodel.data.shards import ClipStore
 from worldmodel.data.sources import Source
@@ -41,9 +42,9 @@ def contents(out: Path) -> dict[str, bytes]:
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
     def run(
-        *sources: Source, out: str = "out", resume: str = "resume", watch: Watch | None = None, **changes: Any
+        *sources: Source, out: str = "out", resume: str = "resume", orders: Orders | None = None, **changes: Any
     ) -> Path:
-        prepare(sources, config(**changes), 0, tmp_path / out, tmp_path / resume, watch)
+        prepare(sources, config(**changes), 0, tmp_path / out, tmp_path / resume, orders)
         return tmp_path / out
 
     return run
@@ -172,12 +173,12 @@ def test_a_log_mended_later_is_read_on_the_next_run(run: Run, write_scenes: Writ
 
 def test_progress_counts_logs_and_a_stop_keeps_what_is_done(run: Run, write_scenes: WriteScenes) -> None:
     source, seen = street(write_scenes(4)), list[tuple[int, int]]()
-    watch = Watch(lambda done, total: seen.append((done, total)), lambda: len(seen) > 2)
+    orders = Orders(progress=lambda done, total: seen.append((done, total)), should_stop=lambda: len(seen) > 2)
     with pytest.raises(Preempted):
-        run(source, watch=watch)
+        run(source, orders=orders)
     assert seen == [(0, 4), (1, 4), (2, 4)]
     seen.clear()
-    run(source, watch=Watch(lambda done, total: seen.append((done, total))))
+    run(source, orders=Orders(progress=lambda done, total: seen.append((done, total))))
     assert seen == [(2, 4), (3, 4), (4, 4)]
 
 
@@ -201,7 +202,7 @@ def test_killed_with_9_in_the_middle_it_goes_on_to_the_same_bytes(
         from pathlib import Path
         from worldmodel.data.adapters.dgp import DgpSource
         from worldmodel.data.config import PrepareConfig
-        from worldmodel.data.prepare import Watch, prepare
+        from worldmodel.data.prepare import Orders, prepare
 
         def progress(done, total):
             if done == 3:
@@ -211,13 +212,13 @@ def test_killed_with_9_in_the_middle_it_goes_on_to_the_same_bytes(
             source = DgpSource("street", Path({str(root)!r}), "digest of street", (20, 30), 20)
             config = PrepareConfig.model_validate_json({config(workers=2).model_dump_json()!r})
             out, resume = Path({str(tmp_path / "out")!r}), Path({str(tmp_path / "resume")!r})
-            prepare([source], config, 0, out, resume, Watch(progress))
+            prepare([source], config, 0, out, resume, Orders(progress=progress))
         """)
     )
     killed = subprocess.run([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     assert killed.returncode == -9 and not (tmp_path / "out").exists()
     seen: list[int] = []
-    out = run(street(root), watch=Watch(lambda done, total: seen.append(done)))
+    out = run(street(root), orders=Orders(progress=lambda done, total: seen.append(done)))
     assert seen[0] >= 3 and contents(out) == undisturbed
 
 
@@ -246,7 +247,7 @@ def test_a_full_disk_is_a_clear_error_that_leaves_nothing_half_written(
         run(source)
     assert contents(tmp_path / "out") == {}
     seen: list[int] = []
-    run(source, watch=Watch(lambda done, total: seen.append(done)))
+    run(source, orders=Orders(progress=lambda done, total: seen.append(done)))
     assert seen == [3], "the logs that were read are kept"
 
 
@@ -313,3 +314,79 @@ def test_an_error_of_the_program_is_not_quarantined(run: Run, make_clip: Callabl
 def test_a_single_frame_cannot_be_held_out(run: Run, make_clip: Callable[..., Clip]) -> None:
     store = ClipStore(run(HandSource(make_clip("a-000", "a", n_frames=1))))
     assert store.row("a-000")["heldout_frames"] == []
+
+
+def recalled(*logs: str, clips: tuple[str, ...] = ()) -> Orders:
+    return Orders(Recalls(frozenset(logs), frozenset(clips)))
+
+
+def splits_of(out: Path) -> dict[str, str]:
+    manifest = ClipStore(out).manifest
+    return dict(zip(manifest["log_id"], manifest["split"], strict=True))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_recalled_log_is_not_read_and_leaves_every_other_log_in_its_split(
+    split: str, run: Run, write_scenes: WriteScenes
+) -> None:
+    root = write_scenes(8)
+    before = splits_of(run(street(root), out="before"))
+    log_id = next(name for name, of in before.items() if of == split)
+    (root / log_id.removeprefix("street-") / "calibration/rig.json").write_text("{}")  # reading it would say so
+    out = run(street(root), out="after", resume="anew", orders=recalled(log_id, "elsewhere-0"))
+    assert splits_of(out) == {name: of for name, of in before.items() if name != log_id}
+    (left_out,) = json.loads((out / "not_included.json").read_text())["logs"]
+    assert left_out == {"source": "street", "log_id": log_id, "reason": "recalled"}
+
+
+def test_recalls_of_other_sources_change_no_byte(run: Run, write_scenes: WriteScenes) -> None:
+    source = street(write_scenes(4))
+    plain = run(source, out="plain")
+    assert contents(run(source, out="same", orders=recalled("cars-3", clips=("cars-4-000",)))) == contents(plain)
+    assert set(json.loads((plain / "not_included.json").read_text())) == {"logs", "clips_without", "kept_rates"}
+
+
+def test_a_recalled_clip_is_left_out_and_its_log_stays(run: Run, make_clip: Callable[..., Clip]) -> None:
+    clips = [make_clip(f"{log_id}-00{k}", log_id) for log_id in "abcde" for k in range(2)]
+
+    class Logs(HandSource):
+        def log_ids(self) -> list[str]:
+            return list("abcde")
+
+    before = splits_of(run(Logs(*clips), out="before"))
+    out = run(Logs(*clips), out="after", orders=recalled(clips=("b-001", "c-000", "c-001")))
+    assert splits_of(out) == {name: split for name, split in before.items() if name != "c"}
+    assert sorted(ClipStore(out).clip_ids()) == ["a-000", "a-001", "b-000", "d-000", "d-001", "e-000", "e-001"]
+    not_included = json.loads((out / "not_included.json").read_text())
+    assert [clip["clip_id"] for clip in not_included["clips"]] == ["b-001", "c-000", "c-001"]
+    assert not_included["clips"][0] == {"source": "hand", "log_id": "b", "clip_id": "b-001", "reason": "recalled"}
+    assert not_included["logs"] == [{"source": "hand", "log_id": "c", "reason": "recalled"}]
+
+
+def test_pins_may_name_a_recalled_log(run: Run, write_scenes: WriteScenes) -> None:
+    out = run(street(write_scenes(4)), pinned_splits={"street-scene_02": "test"}, orders=recalled("street-scene_02"))
+    assert "street-scene_02" not in splits_of(out)
+
+
+def test_a_recall_of_all_there_is_to_train_on_is_an_error_that_says_so(run: Run, write_scenes: WriteScenes) -> None:
+    source = street(write_scenes(2))
+    (trains,) = [name for name, split in splits_of(run(source, out="before")).items() if split == "train"]
+    with pytest.raises(ParamsError, match=r"what is recalled left out.* no log to train on"):
+        run(source, orders=recalled(trains))
+    with pytest.raises(DataError, match="no log can be used") as raised:
+        run(source, orders=recalled("street-scene_00", "street-scene_01"))
+    assert "street-scene_01: recalled" in raised.value.got
+
+
+def test_a_recalled_only_log_is_called_recalled_and_not_single(run: Run, write_scenes: WriteScenes) -> None:
+    many, one = street(write_scenes(3, name="many")), street(write_scenes(1, name="one"))
+    out = run(many, one, same_log="leave_out", orders=recalled("one-scene_00"))
+    assert [log["reason"] for log in json.loads((out / "not_included.json").read_text())["logs"]] == ["recalled"]
+
+
+def test_a_recall_reads_no_other_log_again(run: Run, write_scenes: WriteScenes) -> None:
+    source, seen = street(write_scenes(4)), list[tuple[int, int]]()
+    run(source, out="before")
+    orders = replace(recalled("street-scene_01"), progress=lambda done, total: seen.append((done, total)))
+    run(source, out="after", orders=orders)
+    assert seen == [(3, 3)]
