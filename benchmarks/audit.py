@@ -28,11 +28,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from flows.audit.books import Books
+from flows.audit.ways import ways_to_models
 from flows.ledger.bodies import RunRecorded
 from flows.ledger.chain import check_chain
 from flows.ledger.store import Ledger
 from flows.lineage.graph import Graph, Ref
 from flows.lineage.index import Index, Node
+from flows.lineage.records import Records
+from worldmodel.data.manifest import SPLITS
 
 STAGES: dict[str, tuple[str, ...]] = {
     "prepare": (),
@@ -181,6 +185,10 @@ def measure(url: str, shape: Shape, ledger_url: str, rounds: int = TARGETS) -> d
             targets = _some(index, parts, kind, rounds)
             found[f"impact {kind}"] = median([partial(_impact, index, node) for node in targets])
         logs = _some(index, parts, "log", rounds)
+        ledger = Ledger.open(ledger_url)
+        books = Books(None, Path(), Records(Path()), ledger, index, None)
+        found["impact log, ways"] = median([partial(_ways, books, node) for node in logs])
+        ledger.close()
         found["path"] = median([partial(_steps, index, log, newest) for log in logs])
         found["trace / bound"] = found[TRACE] / bound(parts, newest, rounds)
     found |= chain(ledger_url, shape.runs * ENTRIES_PER_RUN)
@@ -189,6 +197,13 @@ def measure(url: str, shape: Shape, ledger_url: str, rounds: int = TARGETS) -> d
 
 def _impact(index: Index, node: Node) -> int:
     return len(index.descendants(node, kinds=("model",)).of("model"))
+
+
+def _ways(books: Books, log: Node) -> int:
+    """The shortest way to every model from each prepared output that holds the log, as `audit impact` has it."""
+    clips = [edge.dst for edge in books.index.edges_from(log, ("contains",))]
+    outputs = {edge.dst for clip in clips for edge in books.index.edges_from(clip, SPLITS)}
+    return len({model for output in outputs for model in ways_to_models(books, output)})
 
 
 def _steps(index: Index, src: Node, dst: Node) -> int:

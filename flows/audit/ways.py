@@ -1,13 +1,16 @@
 """The shortest ways through the lineage graph from one node to every model behind it, in one search."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from flows.audit.books import Books
 from flows.lineage.graph import PART, Reach, reach
 from flows.lineage.index import Edge, Node
 
 _State = tuple[str, str]  # a node by kind and key, as the run of this id has it; as any run, where it is empty
+_Steps = dict[str, dict[str, list[Edge]]]  # from a node, as the run that alone may take them, as any
 _ANY = ""
 
 
@@ -27,10 +30,11 @@ def ways_to_models(books: Books, start: Node, *, measured: bool = False) -> dict
         start: where ways begin.
         measured: ways through measurement and decision rather than through training, where there are both.
     """
-    steps: dict[str, list[Edge]] = {}
+    steps: _Steps = {}
     models = set()
     for edge in books.index.descendants(start, books.at, ("model",)).edges:
-        steps.setdefault(edge.src.kind + edge.src.key, []).append(edge)
+        run = edge.run if reach(edge.role) is Reach.RUN else _ANY
+        steps.setdefault(edge.src.kind + edge.src.key, {}).setdefault(run, []).append(edge)
         if edge.dst.kind == "model":
             models.add(edge.dst.key)
     found: dict[str, Way] = {}
@@ -40,7 +44,7 @@ def ways_to_models(books: Books, start: Node, *, measured: bool = False) -> dict
     return found
 
 
-def _search(start: Node, steps: dict[str, list[Edge]], avoided: str) -> dict[str, Way]:
+def _search(start: Node, steps: _Steps, avoided: str) -> dict[str, Way]:
     """Breadth first, as walks of the index go: behind an edge that holds for one run, only edges of that run.
 
     Edges to models whose role begins with `avoided` are not taken.
@@ -49,15 +53,13 @@ def _search(start: Node, steps: dict[str, list[Edge]], avoided: str) -> dict[str
     came: dict[_State, tuple[_State, Edge] | None] = {first: None}
     found: dict[str, Way] = {}
     todo = deque([first])
-    held = {edge.role: reach(edge.role) for edges in steps.values() for edge in edges}
     while todo:
         state = todo.popleft()
         name, run = state
-        for edge in steps.get(name, ()):
-            scope = _scope(held[edge.role], edge.run, run)
-            after = (edge.dst.kind + edge.dst.key, scope or _ANY)
+        for edge in _taken(steps.get(name, {}), run):
+            after = (edge.dst.kind + edge.dst.key, _scope(edge, run))
             is_model = edge.dst.kind == "model"
-            if scope is None or after in came or (is_model and edge.role.startswith(avoided)):
+            if after in came or (is_model and edge.role.startswith(avoided)):
                 continue
             came[after] = (state, edge)
             if is_model:
@@ -66,10 +68,18 @@ def _search(start: Node, steps: dict[str, list[Edge]], avoided: str) -> dict[str
     return found
 
 
-def _scope(held: Reach, run_of_edge: str, run: str) -> str | None:
-    """The run as which a walk goes on behind an edge; None where it may not take it."""
+def _taken(steps: dict[str, list[Edge]], run: str) -> Iterable[Edge]:
+    """The edges that a walk may take which goes on as a run, or as any."""
+    if run == _ANY:
+        return chain.from_iterable(steps.values())
+    return chain(steps.get(run, ()), steps.get(_ANY, ()))
+
+
+def _scope(edge: Edge, run: str) -> str:
+    """The run as which a walk goes on behind an edge."""
+    held = reach(edge.role)
     if held is Reach.RUN:
-        return run_of_edge if run in (_ANY, run_of_edge) else None
+        return edge.run
     return _ANY if held is Reach.DATA else run
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -103,10 +104,12 @@ def to_edge(row: AnyRow) -> Edge:
     return Edge(src, dst, row.role, row.run, time_text(row.since))
 
 
+@lru_cache(maxsize=16384)  # a closure names a node once for each of its edges
 def _node(kind: str, key: str, attrs: str) -> Node:
     return Node(kind, key, json.loads(attrs) if attrs else {})
 
 
+@lru_cache(maxsize=16384)  # as many as runs
 def time_text(since: int) -> str:
     """A time of the index's tables in the ledger's words."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

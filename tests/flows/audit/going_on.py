@@ -1,6 +1,7 @@
 """More runs on top of a history, with a twist each."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,27 @@ def add_with_rows(
     with patch.context() as during:
         during.setattr(history, "_row", row)
         return add_run(made, "other rows", tuple(logs), GOOD, turn=4)
+
+
+def add_renumbered(made: History, patch: pytest.MonkeyPatch) -> None:
+    """A run whose second and third shard have each other's names."""
+    make_clips, make_row = history._write_clips, history._row
+    others = {"shard-00001.tar": "shard-00002.tar", "shard-00002.tar": "shard-00001.tar"}
+
+    def write(out: Path, logs: tuple[str, ...]) -> None:
+        make_clips(out, logs)
+        second, third = (out / "shards" / name for name in others)
+        content = second.read_bytes()
+        second.write_bytes(third.read_bytes())
+        third.write_bytes(content)
+
+    def row(clip: str, split: str, shard: str, offset: int) -> Any:
+        return make_row(clip, split, others.get(shard, shard), offset)
+
+    with patch.context() as during:
+        during.setattr(history, "_write_clips", write)
+        during.setattr(history, "_row", row)
+        add_run(made, "one", ("log-b", "log-c", "log-d"), GOOD, turn=4)
 
 
 def add_failed(made: History, patch: pytest.MonkeyPatch) -> str:

@@ -8,7 +8,7 @@ from flows.audit.books import Books, open_books
 from flows.audit.impact import Impact, impact
 from flows.ledger.bodies import DataRecalled, DataReinstated
 from flows.lineage.graph import Graph
-from tests.flows.audit.going_on import add_pupil
+from tests.flows.audit.going_on import add_pupil, add_renumbered
 from tests.flows.history import History
 from worldmodel.errors import RecordError
 
@@ -67,9 +67,11 @@ def test_a_shard_is_known_by_the_digest_of_its_bytes(books: Books) -> None:
     assert found.kind == "shard" and seen(found) == {"toy/3": {"train": 4}}
 
 
-def test_a_shard_that_is_called_otherwise_in_another_output_is_the_same_shard(made: History) -> None:
+def test_a_shard_that_is_called_otherwise_in_another_output_is_the_same_shard(
+    made: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_renumbered(made, monkeypatch)
     validation = hashlib.sha256(b"log-c-clip0 log-c-clip1").hexdigest()
-    add_run(made, "one", ("log-c", "log-d"), GOOD, turn=4)  # without training data it becomes the first shard... 
     assert seen(asked(made, validation)) == {f"toy/{version}": {"val": 2} for version in range(1, 5)}
 
 

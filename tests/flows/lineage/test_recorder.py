@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,17 +295,6 @@ def test_no_record_holds_the_private_key(site: Site) -> None:
     kept += [base64.b64decode(json.loads(content)["payload"]) for content in kept if content.startswith(b'{"payload')]
     kept += [json.dumps(entry.model_dump()).encode() for entry in site.ledger.entries()]
     assert len(kept) > 10 and not [form for form in forms for content in kept if form in content]
-
-
-def test_thirteen_stages_are_recorded_in_half_a_second(site: Site) -> None:
-    entries = {f"stage{i}": site.output(f"stage{i}", "model.safetensors", "config.json") for i in range(13)}
-    for stage, entry in entries.items():
-        entry["deps"] = [{"path": f"artifacts/{other}", "md5": "0"} for other in entries if other != stage]
-    recorder, started = site.recorder(), time.process_time()
-    for stage, entry in entries.items():
-        recorder.stage(stage, "cached", entry, HERE)
-    recorder.close(_folder(site), "", None)
-    assert time.process_time() - started < 0.5
 
 
 def test_in_totos_own_library_takes_the_statements(site: Site) -> None:
