@@ -158,6 +158,30 @@ def rollback(
 
 
 @app.command()
+def gc(
+    keep: Annotated[int, typer.Option(metavar="N", help="Keep all of the newest N runs.")],
+    keep_days: Annotated[float, typer.Option(metavar="D", help="And of those of the last D days.")] = 0.0,
+    drop_refused: Annotated[
+        bool, typer.Option("--drop-refused", help="Also outputs of versions that never served and are not the newest.")
+    ] = False,
+    recalled: Annotated[
+        bool, typer.Option("--recalled", help="Also outputs that hold recalled data, unless a champion needs them.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and why.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete what no kept run, registered version or ledger entry needs; records stay, and tombstones say what went."""
+    from flows.commands.gc import gc as delete
+    from flows.retention.rule import Rule
+
+    def run() -> int:
+        return delete(Rule(keep, keep_days, drop_refused, recalled), dry_run=dry_run, yes=yes, as_json=as_json)
+
+    finish(run, as_json)
+
+
+@app.command()
 def cancel(name: RunName, as_json: Json = False) -> None:
     """Stop a run that is at work: its stage saves, and nothing is left behind."""
     from flows.commands.cancel import cancel_run

@@ -67,7 +67,7 @@ def _opened() -> "Iterator[Place]":
     from flows.retention.rule import Place
 
     checkout = find_checkout(Path.cwd())
-    state = state_dir(checkout)
+    state = state_dir(checkout).resolve()  # below it, links are left alone
     nothing = LedgerError(f"{state}: nothing is recorded yet", fix="worldmodel run")
     if not state.is_dir():
         raise nothing

@@ -104,4 +104,5 @@ def signing_key() -> Path:
 
 def test_retention_would_take_nothing_that_the_champion_needs(clone: Clone, debug_run: dict[str, Any]) -> None:
     plan = clone.run("gc", "--keep", "0", "--dry-run")
-    assert debug_run["key"] not in str(plan.get("workspaces", plan.get("items", "")))
+    assert debug_run["run_id"] in {run["run_id"] for run in plan["kept"]}
+    assert not [item for item in plan["items"] if item["path"].startswith(f"workspaces/{debug_run['key']}")]
