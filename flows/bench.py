@@ -36,6 +36,7 @@ from flows.params import PARAMS_FILE, check
 from flows.pipeline import clear_dead_locks, default_remote, lock_entries, read_progress, run_stage, stage_names
 from flows.registered import Registered, fetch
 from flows.reporter import Reporter
+from flows.retention.locks import no_deleting
 from flows.runs import RunRecord, Runs
 from flows.stage import NOT_APPLICABLE_FILE, thread_variables, write_json
 from flows.workspace import Snapshot, open_workspace, workspace_lock
@@ -94,7 +95,7 @@ def measure_version(bench: Bench, model: Registered, run: RunRecord, protocol: s
     job = _job(bench.checkout, model, run, protocol)
     kept = bench.state / EVALUATIONS / job.key
     if evaluated(kept) is None:
-        with _alone(bench, f"evaluation-{job.key}"):
+        with no_deleting(bench.state), _alone(bench, f"evaluation-{job.key}"):
             if evaluated(kept) is None:  # or left damaged
                 bench.reporter.say(f"measuring {model} on the data of run {run.run_id} under {job.asked.name}")
                 _measure(bench, job, kept)

@@ -24,6 +24,7 @@ from flows.pipeline import clear_dead_locks, read_progress, stage_names, stale_s
 from flows.profile import profile_path, read_profile
 from flows.recall import recalls_text
 from flows.reporter import Reporter
+from flows.retention.locks import no_deleting
 from flows.runs import RunRecord, Runs
 from flows.signing.keys import SigningKey, actor, signing_key
 from flows.stage import thread_variables, write_json
@@ -68,7 +69,7 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
     sources = resolve_specs(request.data, state / DIGEST_CACHE)
     remember_paths(state / LOCAL_SOURCES, sources)
     snapshot = take_snapshot(checkout, profile.read_text(), _sources_text(sources), recalls_text(ledger))
-    with _held(state, snapshot, reporter):
+    with no_deleting(state), _held(state, snapshot, reporter):
         workspace = open_workspace(checkout, state, snapshot)
         clear_dead_locks(workspace)
         stages = _asked_for(stage_names(workspace), request)

@@ -25,7 +25,7 @@ def recalled(clone: Clone, debug_run: dict[str, Any], log: str) -> Iterator[dict
     yield clone.run("data", "recall", log, "--reason", "consent withdrawn", "--yes")
     clone.run("data", "reinstate", log, "--reason", "the test is over")
     (found,) = clone.run("audit", "champion", MODEL)["models"]
-    if found["champions"][-1]["model_sha256"] != debug_run["model"]["sha256"]:
+    if found["now"]["model_sha256"] != debug_run["model"]["sha256"]:
         clone.run("rollback", MODEL, "--reason", "the test is over", "--accept-recalled")
 
 
