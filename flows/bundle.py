@@ -3,8 +3,10 @@
 A run whose data cannot train a part has none of it: three posed frames train WorldRec alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from flows.manifest import MANIFEST_FILE, digest, read_manifest
 
@@ -31,31 +33,49 @@ PARTS = (
 )
 
 
+Files = Mapping[str, Mapping[str, Any]]  # by stage: `files` of its manifest
+
+
 def bundle_folders(artifacts: Path) -> dict[str, Path]:
     """The folder of every part that is there, by name."""
-    return {part.name: artifacts / part.stage / part.folder for part in PARTS if _sha256(artifacts, part, part.weights)}
+    there = bundle_digests(artifacts)
+    return {part.name: artifacts / part.stage / part.folder for part in PARTS if part.name in there}
 
 
 def bundle_digests(artifacts: Path) -> dict[str, str]:
     """sha256 of the weights of every part that is there, by name, as the stages' manifests have them."""
-    found = {part.name: _sha256(artifacts, part, part.weights) for part in PARTS}
-    return {name: sha256 for name, sha256 in found.items() if sha256}
+    return bundle_of(_files(artifacts))[0]
 
 
 def bundle_digest(artifacts: Path) -> str:
-    """The digest that a bundle is registered by: of its parts' weights, and of the config beside each.
+    """The digest that a bundle is registered by; see `bundle_of`."""
+    return bundle_of(_files(artifacts))[1]
+
+
+def bundle_of(files: Files) -> tuple[dict[str, str], str]:
+    """sha256 of the weights of every part, by name, and the digest of the bundle: of those, and of the config beside
+    each.
 
     Equal weights with another vocabulary of tags, or other noise levels, are another model.
+
+    Args:
+        files: a stage that did not run, or was not applicable, may be left out or have other files.
     """
-    parts = bundle_digests(artifacts)
-    configs = {
-        f"{part.name}/config.json": _sha256(artifacts, part, part.config) for part in PARTS if part.name in parts
+    parts = _named(files, {part.name: (part.stage, part.weights) for part in PARTS})
+    beside = {f"{part.name}/config.json": (part.stage, part.config) for part in PARTS if part.name in parts}
+    return parts, digest(parts | _named(files, beside))
+
+
+def _named(files: Files, wanted: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """sha256 of those files that are there."""
+    return {
+        name: str(files[stage][file]["sha256"])
+        for name, (stage, file) in wanted.items()
+        if file in files.get(stage, {})
     }
-    return digest(parts | {name: sha256 for name, sha256 in configs.items() if sha256})
 
 
-def _sha256(artifacts: Path, part: Part, file: str) -> str:
-    """Digest of a file of a part's stage; empty where its stage did not run or was not applicable."""
-    folder = artifacts / part.stage
-    files = read_manifest(folder)["files"] if (folder / MANIFEST_FILE).is_file() else {}
-    return str(files[file]["sha256"]) if file in files else ""
+def _files(artifacts: Path) -> Files:
+    folders = {part.stage: artifacts / part.stage for part in PARTS}
+    there = {stage: folder for stage, folder in folders.items() if (folder / MANIFEST_FILE).is_file()}
+    return {stage: read_manifest(folder)["files"] for stage, folder in there.items()}

@@ -22,11 +22,13 @@ from evaluation.report import Report
 from flows import registry
 from flows.bench import Bench, measure_version
 from flows.bundle import bundle_digest, bundle_digests
+from flows.environment import shown_address
 from flows.evidence import gather, performance_of
 from flows.inputs import resume_directory
 from flows.judging import Evaluated, comparable, compared, evaluated, recorded
 from flows.ledger.anchors import HEAD_NAME, signed_head
 from flows.ledger.store import Ledger
+from flows.ledger.trust import ensure_trusted
 from flows.lineage.recorder import Recorder
 from flows.manifest import digest
 from flows.params import PARAMS_FILE, read_params
@@ -262,8 +264,10 @@ class Driver:
 
         Raises:
             RegistryError: it stands elsewhere, or data were recalled while the run was at work.
+            SigningError: the run's key was revoked meanwhile, so nobody could prove what the promotion rests on.
         """
         client, _ = self._mlflow()
+        ensure_trusted(self.ledger, self.recorder.key, self.record.actor)
         approvals = self.approvals().granted
         promotion = Promotion(
             name=str(self.record.model["name"]),
@@ -302,7 +306,15 @@ class Driver:
         return default_remote(self.workspace, self.environment) is not None
 
     def publish(self) -> None:
-        """Closes the run's records, and puts them, `dvc.lock` and the ledger's signed head on the run's git ref."""
+        """Closes the run's records, and puts them, `dvc.lock` and the ledger's signed head on the run's git ref.
+
+        A driver that is stopped in between leaves the rest to the next run (`flows.settling`).
+
+        Raises:
+            SigningError: the run's key was revoked meanwhile, so what it signed would count for nothing.
+            LedgerError, WorkspaceError: the ledger or git does not answer.
+        """
+        ensure_trusted(self.ledger, self.recorder.key, self.record.actor)
         folder = self.runs.folder(self.record.run_id)
         lock = self.workspace / "dvc.lock"
         if lock.is_file():
@@ -320,7 +332,7 @@ class Driver:
         if self.tracker.client is None or self.tracker.parent is None:
             raise RegistryError(
                 "MLflow does not answer, so the model cannot be registered",
-                got=os.environ.get("MLFLOW_TRACKING_URI", ""),
+                got=shown_address(os.environ.get("MLFLOW_TRACKING_URI", "")),
                 fix="start it (worldmodel up) or unset MLFLOW_TRACKING_URI; then run again, finished stages stay",
             )
         return self.tracker.client, self.tracker.parent

@@ -5,6 +5,7 @@ SQLite stores to real servers (`PREFECT_API_URL`, `MLFLOW_TRACKING_URI`) unchang
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from flows.signing.keys import SECRET_VARIABLES
 
 STATE_VARIABLE = "WORLDMODEL_STATE"
 # of the driver alone: keys, and the addresses of stores, which may hold a password
-DRIVERS_OWN = (*SECRET_VARIABLES, "WORLDMODEL_LEDGER_URL", "WORLDMODEL_LINEAGE_URL")
+DRIVERS_OWN = (
+    *SECRET_VARIABLES,
+    *("WORLDMODEL_LEDGER_URL", "WORLDMODEL_LINEAGE_URL", "PGPASSWORD", "PGPASSFILE"),
+    *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    *("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_API_DATABASE_CONNECTION_URL"),
+)
 
 
 def state_dir(checkout: Path) -> Path:
@@ -51,6 +57,11 @@ def apply_defaults(state: Path) -> None:
     """Fills in `os.environ`; call it before prefect, mlflow or great_expectations is imported."""
     for name, value in defaults(state).items():
         os.environ.setdefault(name, value)
+
+
+def shown_address(url: str) -> str:
+    """The address of a server without the user and password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def stage_environment(state: Path) -> dict[str, str]:

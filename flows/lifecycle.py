@@ -34,7 +34,7 @@ from prefect.tasks import Task
 from evaluation.decision import Decision
 from evaluation.report import Report
 from flows.driver import Driver, Request
-from flows.environment import apply_defaults, state_dir
+from flows.environment import apply_defaults, shown_address, state_dir
 from flows.git import find_checkout
 from flows.opening import opened
 from flows.reporter import Reporter
@@ -245,5 +245,5 @@ def _link(driver: Driver) -> None:
         del servers["prefect"]
     for name, (server, page) in servers.items():
         if server.startswith("http"):
-            driver.record.links[name] = f"{server.rstrip('/')}/{page}"
+            driver.record.links[name] = f"{shown_address(server).rstrip('/')}/{page}"
             create_link_artifact(driver.record.links[name], link_text=name, key=name)

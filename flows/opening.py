@@ -13,6 +13,7 @@ from evaluation.protocols import Preset, preset
 from flows.driver import REPORT_STAGE, Driver, Request
 from flows.environment import stage_environment
 from flows.git import is_ignored
+from flows.ledger.anchors import read_anchors
 from flows.ledger.store import Ledger, ledger_url
 from flows.ledger.trust import ensure_trusted
 from flows.lineage.events import RUN_VARIABLE
@@ -26,6 +27,7 @@ from flows.recall import recalls_text
 from flows.reporter import Reporter
 from flows.retention.locks import no_deleting
 from flows.runs import RunRecord, Runs
+from flows.settling import settle
 from flows.signing.keys import SigningKey, actor, signing_key
 from flows.stage import thread_variables, write_json
 from flows.tracking import Tracker
@@ -47,6 +49,7 @@ LOCAL_SOURCES, DIGEST_CACHE = "sources.local.json", "digests.json"
 PACKAGES_FILE = "packages.json"
 MIN_FREE_MIB = 1024
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
+_UNRECORDED = "the run ended, but could not be recorded"
 
 
 @contextmanager
@@ -62,7 +65,9 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
     """
     _require_ignored(checkout, state)
     state.mkdir(parents=True, exist_ok=True)
-    ledger, key = _ledger_and_key(state)
+    ledger, key = _ledger_and_key(checkout, state, reporter)
+    for run_id in settle(checkout, state, ledger, key):
+        reporter.say(f"run {run_id}, whose driver was stopped while it closed its records, is recorded now")
     require_space(state, MIN_FREE_MIB)
     profile = profile_path(checkout, request.profile)
     read_profile(profile)
@@ -111,16 +116,23 @@ def opened(checkout: Path, state: Path, request: Request, reporter: Reporter) ->
             yield driver
 
 
-def _ledger_and_key(state: Path) -> tuple[Ledger, SigningKey]:
-    """The ledger, and a key that it trusts."""
+def _ledger_and_key(checkout: Path, state: Path, reporter: Reporter) -> tuple[Ledger, SigningKey]:
+    """The ledger, and a key that it trusts; says so where it is new, though git has heads of one."""
     key, ledger = signing_key(), Ledger.open(ledger_url(state))
+    if ledger.head() is None and (heads := len(read_anchors(checkout))):
+        said = f"the ledger is empty, but git has {heads} signed heads of one: this run begins another"
+        reporter.say(f"{said}. Was it lost? Stop, then: worldmodel audit restore FILE")
     ensure_trusted(ledger, key, actor())
     return ledger, key
 
 
 @contextmanager
 def _closing(driver: Driver) -> Iterator[None]:
-    """Closes the record and the MLflow run, however the run ended."""
+    """Closes the record and the MLflow run, however the run ended; what ended it is what is raised.
+
+    Raises:
+        LedgerError, SigningError, WorkspaceError: the run came to its end, and could not be recorded.
+    """
     record_, runs = driver.record, driver.runs
     try:
         yield
@@ -128,9 +140,20 @@ def _closing(driver: Driver) -> Iterator[None]:
         cancelled = isinstance(error, Preempted) or not isinstance(error, Exception)
         runs.finish(record_, "cancelled" if cancelled else "failed", exit_code(error), str(error) or repr(error))
         driver.tracker.finish("KILLED" if cancelled else "FAILED", {"worldmodel.status": record_.status})
+        try:
+            driver.publish()
+        except Exception as unrecorded:
+            driver.reporter.say(f"{_UNRECORDED}: {unrecorded}")
+        runs.save(record_)
+        raise
+    try:
+        driver.publish()
+    except Exception as error:
+        record_.exit_code, record_.error = EXIT_FAILED, f"{_UNRECORDED}: {error}"
+        driver.reporter.say(f"{_UNRECORDED}. Nothing that it made is lost: the next run sees to it")
+        driver.tracker.finish("FAILED", {"worldmodel.status": record_.status})
         raise
     finally:
-        driver.publish()
         runs.save(record_)
     driver.tracker.finish("FINISHED", {"worldmodel.status": record_.status, "worldmodel.commit": record_.commit})
 

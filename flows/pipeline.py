@@ -19,6 +19,7 @@ from typing import Any, Literal
 import psutil
 import yaml
 
+from flows import dvc_yaml
 from flows.process import die_with_parent, kill_tree
 from flows.stage import PROGRESS_FILE, STATE_FILE, write_json
 from worldmodel.errors import Preempted, RemoteError, StageError, WorkspaceError
@@ -55,7 +56,7 @@ def lock_entries(lock: Path) -> dict[str, Any]:
     """The stages recorded in a `dvc.lock`; empty if there is none yet."""
     if not lock.is_file():
         return {}
-    return dict(yaml.safe_load(lock.read_text()).get("stages") or {})
+    return dict(dvc_yaml.load(lock.read_text()).get("stages") or {})
 
 
 def stale_stages(workspace: Path, environment: Mapping[str, str]) -> set[str]:

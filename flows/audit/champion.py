@@ -178,7 +178,7 @@ def _reign(
 
 def _observed(entry: Entry, body: AliasObserved) -> Observed:
     stood = "at no version" if body.found_version is None else f"at version {body.found_version}"
-    ours = "none" if body.recorded_version is None else f"version {body.recorded_version}"
+    ours = "no version" if body.recorded_version is None else f"version {body.recorded_version}"
     return Observed(
         sequence=entry.sequence,
         time=entry.time,

@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 
 from evaluation.base import Record
-from flows.audit.books import SHORTEST_PREFIX, Books, ModelRef, find_model, names_model
+from flows.audit.books import SHORTEST_PREFIX, Books, ModelRef, names_model
 from flows.audit.clips import clips_of
 from flows.audit.keys import Change, changes, dotted, limit_keys
 from flows.audit.making import EVALUATE, PREPARE, stages_of, statement_of
-from flows.audit.models import DecisionFacts, decision_json, decision_of
+from flows.audit.models import DecisionFacts, decision_json, decision_of, model_of
 from flows.git import git
 from flows.ledger.bodies import RunRecorded
 from flows.ledger.standing import bodies, registered
@@ -80,11 +80,15 @@ class MetricsDiff(Record):
 
 
 class Differences(Record):
-    """The answer, from A to B; `at` is the time that it is about, None: now. Changes are by dotted key."""
+    """The answer, from A to B; `at` is the time that it is about, None: now. Changes are by dotted key.
+
+    `same`: A and B are one run of one model, or of none, so nothing can differ.
+    """
 
     at: str | None
     a: Side
     b: Side
+    same: bool
     data: DataDiff
     params: tuple[Change, ...]
     code: CodeDiff
@@ -97,7 +101,7 @@ class Differences(Record):
 
 
 def differences(books: Books, a: str, b: str) -> Differences:
-    """What differs from A to B, each a model (`find_model`) or a run.
+    """What differs from A to B, each a model (`flows.audit.books.find_model`) or a run.
 
     Raises:
         RecordError: nothing or more than one thing is called that; or a record is gone or was altered.
@@ -109,6 +113,7 @@ def differences(books: Books, a: str, b: str) -> Differences:
         at=books.at,
         a=side_a,
         b=side_b,
+        same=side_a == side_b,
         data=_data(before, after),
         params=changes(before.params(), after.params()),
         code=_code(books.checkout, run_a, run_b),
@@ -162,7 +167,7 @@ def _side(books: Books, spec: str) -> tuple[Side, RunStatement]:
         meant = [run_id for run_id in recorded if run_id.startswith(spec) or run_id.endswith(spec)]
     if len(meant) > 1:
         raise RecordError(f"{spec}: more than one run is meant", got=", ".join(meant[:5]), fix="give the whole id")
-    model = None if meant else find_model(books, spec)
+    model = None if meant else model_of(books, spec)
     known = registered(entries)
     run = statement_of(books, known[model.name, model.version].run_id if model else meant[0])
     facts = run.facts

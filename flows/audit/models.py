@@ -6,10 +6,10 @@ Records are read as JSON: a decision of another schema still has a verdict, a su
 from typing import Any
 
 from evaluation.base import Record, fingerprint
-from flows.audit.books import Books
+from flows.audit.books import Books, ModelRef, find_model
 from flows.ledger.bodies import ChampionFlagged
 from flows.ledger.entry import Entry
-from flows.ledger.standing import approvals, bodies
+from flows.ledger.standing import approvals, bodies, registered, standing_flags
 from flows.lineage.records import DECISION, RunStatement
 from worldmodel.errors import RecordError
 
@@ -49,12 +49,26 @@ class Approval(Record):
 
 
 class Flag(Record):
-    """A model was found to have seen recalled data: clips by split."""
+    """A model was found to have seen recalled data: clips by split. `stands`: the recall was not taken back by then."""
 
     sequence: int
     time: str
     recalled: str
     splits: dict[str, int]
+    stands: bool
+
+
+def model_of(books: Books, spec: str) -> ModelRef:
+    """`find_model`, which says it plainly when there was no model at all at the books' time.
+
+    Raises:
+        RecordError: as `find_model`.
+    """
+    if not registered(books.entries("model.registered")):
+        until = "yet" if books.at is None else f"by {books.at[:10]} {books.at[11:19]}Z"
+        fix = "worldmodel run" if books.at is None else "ask about a later time: --at TIME; worldmodel audit ledger"
+        raise RecordError(f"{spec}: no model was registered {until}", fix=fix)
+    return find_model(books, spec)
 
 
 def run_of(books: Books, run_id: str | None) -> RunStatement | None:
@@ -114,9 +128,17 @@ def approvals_of(entries: list[Entry], model_sha256: str) -> tuple[Approval, ...
 
 
 def flags_of(entries: list[Entry], model_sha256: str) -> tuple[Flag, ...]:
-    """Every time that a model was flagged as champion, in order."""
+    """Every time that a model was flagged as champion, in order; what stands is as of the last of `entries`."""
+    found = [(entry, body) for entry, body in bodies(entries, ChampionFlagged) if body.model_sha256 == model_sha256]
+    newest = {body.recalled: entry.sequence for entry, body in found}
+    still = {flag.recalled for flag in standing_flags(entries).get(model_sha256, [])}
     return tuple(
-        Flag(sequence=entry.sequence, time=entry.time, recalled=body.recalled, splits=body.splits)
-        for entry, body in bodies(entries, ChampionFlagged)
-        if body.model_sha256 == model_sha256
+        Flag(
+            sequence=entry.sequence,
+            time=entry.time,
+            recalled=body.recalled,
+            splits=body.splits,
+            stands=body.recalled in still and newest[body.recalled] == entry.sequence,
+        )
+        for entry, body in found
     )

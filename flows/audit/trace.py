@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from evaluation.base import Record
-from flows.audit.books import Books, ModelRef, find_model
+from flows.audit.books import Books, ModelRef
 from flows.audit.clips import SplitCount, clips_of
 from flows.audit.making import PREPARE, Made, maker_of, runs_with, stages_of, statement_of, upstream
-from flows.audit.models import Approval, DecisionFacts, Flag, approvals_of, decision_of, flags_of
+from flows.audit.models import Approval, DecisionFacts, Flag, approvals_of, decision_of, flags_of, model_of
 from flows.ledger.bodies import PromotionCompleted, PromotionIntended
 from flows.ledger.entry import Entry
 from flows.ledger.standing import bodies, registered
@@ -152,7 +152,7 @@ def trace(books: Books, spec: str, *, logs: bool = False) -> Trace:
     Raises:
         RecordError: there is no such model; or a record is missing, altered or not what its name says.
     """
-    model, entries = find_model(books, spec), books.entries()
+    model, entries = model_of(books, spec), books.entries()
     body = registered(entries)[model.name, model.version]
     run = statement_of(books, body.run_id)
     made = upstream(books, run, body.parts.values())

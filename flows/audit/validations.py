@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from evaluation.base import Record
-from flows.audit.books import Books, find_model, names_model
+from flows.audit.books import Books, names_model
 from flows.audit.impact import find_data, holding
 from flows.audit.making import PREPARE, VALIDATE, Made, runs_with, stages_of, statement_of, upstream
-from flows.audit.models import RuleFacts, decision_json, rule_facts
+from flows.audit.models import RuleFacts, decision_json, model_of, rule_facts
 from flows.ledger.standing import registered
 from flows.lineage.index import Node
 from flows.lineage.records import STAGE_FILES, RunStatement, stage_record
@@ -143,7 +143,7 @@ def _prepared(books: Books, what: str) -> list[Node]:
 
 
 def _of_model(books: Books, spec: str) -> list[Node]:
-    model = find_model(books, spec)
+    model = model_of(books, spec)
     body = registered(books.entries("model.registered"))[model.name, model.version]
     chain = upstream(books, statement_of(books, body.run_id), body.parts.values())
     return [books.index.resolve(made.output, ("output",)) for made in chain if made.stage == PREPARE]

@@ -46,24 +46,35 @@ def _validation(one: "Validation") -> Iterator[RenderableType]:
             *(("error", escape(f"{suite}: {error}")) for suite, error in one.errors.items()),
         ]
     )
-    missed = [found for found in one.expectations if not found.success]
-    shown = missed or one.expectations
-    rows = [
-        (found.suite, "met" if found.success else "[red]not met[/]", f"{found.unexpected}", escape(found.check))
-        for found in shown[:SHOWN]
-    ]
-    if rows:
-        yield listing("", ("suite", "result", "unexpected", "check"), rows)
-    if shown[SHOWN:]:
-        yield f"and {len(shown) - SHOWN} more: --json"
+    yield from _expectations(one)
     for run in one.runs:
         rule = "no decision" if run.rule is None else f"{run.rule.verdict}: {run.rule.sentence}"
         yield escape(f"run {run.run_id} ({run.outcome}, {run.status}); the gate's rule: {rule}")
     yield ""
 
 
+def _expectations(one: "Validation") -> Iterator[RenderableType]:
+    """Those that were not met, else all: a row for each check, with the columns that it was about."""
+    missed = [found for found in one.expectations if not found.success]
+    columns: dict[tuple[str, str, str, str], list[str]] = {}
+    for found in missed or one.expectations:
+        result = "met" if found.success else "[red]not met[/]"
+        columns.setdefault((found.suite, result, str(found.unexpected), found.check), []).append(found.column)
+    rows = [(*row[:3], f"{escape(row[3])}: {escape(', '.join(of))}") for row, of in columns.items()]
+    if rows:
+        yield listing("", ("suite", "result", "unexpected", "check: columns"), rows[:SHOWN])
+    if rows[SHOWN:]:
+        yield f"and {counted(len(rows) - SHOWN, 'check')} more: --json"
+
+
 def diff_parts(answer: "Differences") -> Iterator[RenderableType]:
     """What differs between two models or runs."""
+    if answer.same:
+        thing = (
+            f"run, {answer.a.run_id}" if answer.a.model is None else f"model, {answer.a.model} of run {answer.a.run_id}"
+        )
+        yield escape(f"A and B are the same {thing}: nothing differs")
+        return
     for name, side in (("A", answer.a), ("B", answer.b)):
         model = "no model" if side.model is None else str(side.model)
         dirty = ", uncommitted changes" if side.dirty else ""
@@ -105,7 +116,7 @@ def _data_rows(answer: "Differences") -> Iterator[Row]:
         lines = "not text" if file.added is None else f"+{file.added} -{file.removed}"
         yield "code", escape(f"{file.path} {lines}")
     if len(code.files or ()) > SHOWN:
-        yield "code", f"and {len(code.files or ()) - SHOWN} files more: --json"
+        yield "code", f"and {counted(len(code.files or ()) - SHOWN, 'file')} more: --json"
 
 
 def _change_table(title: str, found: "tuple[Change, ...]") -> Iterator[RenderableType]:

@@ -1,5 +1,6 @@
 """What the auditor's commands print of models and data, in 80 columns; `--json` has whole digests, and all the rest."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ if TYPE_CHECKING:
     from flows.audit.clips import SplitCount
     from flows.audit.disjoint import Disjoint
     from flows.audit.impact import Affected, Impact
-    from flows.audit.models import Approval, DecisionFacts
+    from flows.audit.models import Approval, DecisionFacts, Flag
     from flows.audit.trace import StageTrace, Trace
 
 WIDTH, SHOWN = 80, 20
 Row = tuple[str, str]
 _FACTS = ("python", "torch", "cuda", "platform", "processor", "cores", "threads", "accelerators", "gpu_driver", "image")
+_BEGAN = re.compile(r"(\d{8}-\d{6})-")
 _LIBRARIES = ("packages", "requirements/lock.txt", "requirements/torch.txt")
 
 
@@ -37,6 +39,14 @@ def when(time: str) -> str:
 def short(digest: str | None) -> str:
     """As much of a digest as names a thing here."""
     return "none" if digest is None else digest[:16]
+
+
+def run_name(run_id: str | None) -> str:
+    """The date and time that a run's id begins with, which find it too; an id of another form whole."""
+    if run_id is None:
+        return "none"
+    began = _BEGAN.match(run_id)
+    return run_id if began is None else began[1]
 
 
 def facts(rows: Iterable[Row]) -> Table:
@@ -78,20 +88,31 @@ def champion_parts(answer: "Champions", history: bool) -> Iterator[RenderableTyp
         yield from _warnings(one)
         if history and one.reigns:
             yield ""
-            yield listing("champions so far", ("version", "from", "to", "cause", "by", "run"), _history(one))
+            yield listing(
+                "champions so far", ("version", "from (UTC)", "to", "cause", "by", "run"), _history(one), fold=4
+            )
 
 
 def _reign(reign: "Reign") -> Iterator[Row]:
     yield "model", short(reign.model_sha256)
     yield "moved by", escape(f"{reign.actor}, cause {reign.cause}: {reign.reason or 'no reason given'}")
-    yield "before", "none" if reign.from_version is None else f"version {reign.from_version}"
+    yield "before", "no champion" if reign.from_version is None else f"version {reign.from_version}"
     yield "run", reign.run_id or "none"
     yield "decision", decision_words(reign.decision, reign.decision_sha256)
     yield "approvals", _approvals(reign.approvals)
     yield "ledger", f"entries {reign.intended} (meant) and {reign.completed} (done, seen by {reign.completed_by})"
-    for flag in reign.flags:
-        seen = ", ".join(f"{n} clips in {split}" for split, n in flag.splits.items())
-        yield "[red]flagged[/]", escape(f"{when(flag.time)}: {flag.recalled} is recalled, and it saw {seen}")
+    yield from _flags(reign.flags)
+
+
+def _flags(found: "Iterable[Flag]") -> Iterator[Row]:
+    """What a model was flagged for; a recall that was taken back is history."""
+    for flag in found:
+        seen = ", ".join(f"{counted(n, 'clip')} in {split}" for split, n in flag.splits.items())
+        if flag.stands:
+            yield "[red]flagged[/]", escape(f"{when(flag.time)}: {flag.recalled} is recalled, and it saw {seen}")
+        else:
+            text = f"flagged {when(flag.time)}: it saw {seen} of {flag.recalled}, whose recall was taken back since"
+            yield "history", escape(text)
 
 
 def decision_words(decision: "DecisionFacts | None", sha256: str | None = None) -> str:
@@ -121,8 +142,8 @@ def _warnings(one: "ChampionOf") -> Iterator[RenderableType]:
 
 def _history(one: "ChampionOf") -> Iterator[tuple[str, ...]]:
     for reign in one.reigns:
-        until = "now" if reign.until is None else when(reign.until)
-        yield reign.version, when(reign.since), until, reign.cause, escape(reign.actor), (reign.run_id or "-")[-8:]
+        since, until = (time and f"{time[:10]} {time[11:16]}" for time in (reign.since, reign.until))
+        yield reign.version, since or "", until or "now", reign.cause, escape(reign.actor), run_name(reign.run_id)
 
 
 def trace_parts(answer: "Trace") -> Iterator[RenderableType]:
@@ -166,8 +187,7 @@ def _traced(answer: "Trace") -> Iterator[Row]:
     if not answer.passed_by:
         yield "let through", "by nobody: it was never meant to be champion"
     yield "approvals", _approvals(answer.approvals)
-    for flag in answer.flags:
-        yield "[red]flagged[/]", escape(f"{when(flag.time)}: {flag.recalled} is recalled")
+    yield from _flags(answer.flags)
 
 
 def _counts(counts: "Iterable[SplitCount]") -> Table:
@@ -176,7 +196,7 @@ def _counts(counts: "Iterable[SplitCount]") -> Table:
 
 
 def _stage(step: "StageTrace") -> tuple[str, ...]:
-    maker = "not recorded" if step.made_by is None else step.made_by[-17:]
+    maker = "not recorded" if step.made_by is None else run_name(step.made_by)
     params = ", ".join(f"{key}: {value}" for key, value in step.params.items())
     if len(params) > 60:
         params = f"{params[:57]}..."
@@ -192,23 +212,22 @@ def impact_parts(answer: "Impact") -> Iterator[RenderableType]:
             f"recalled: {recall.what} {recall.id} since {when(recall.time)} by {recall.actor}: {recall.reason}"
         )
     if answer.recalls[SHOWN:]:
-        yield f"and {len(answer.recalls) - SHOWN} recalls more"
+        yield f"and {counted(len(answer.recalls) - SHOWN, 'recall')} more"
     if not answer.models:
         yield "no model saw it"
         return
-    serving = sum(one.champion for one in answer.models)
-    yield f"{counted(len(answer.models), 'model')} saw it, {serving} of them champion\n"
+    n, serving = len(answer.models), sum(one.champion for one in answer.models)
+    ours = f"{serving or 'none'} of them champion" if n > 1 else "champion" if serving else "not champion"
+    yield f"{counted(n, 'model')} saw it, {ours}\n"
     for one in answer.models:
+        name = ", ".join(one.versions) or f"{short(one.model_sha256)}, never registered"
+        yield f"[bold]{escape(name)}[/]{', [red]champion now[/]' if one.champion else ''}"
         yield facts(_affected(one))
 
 
 def _affected(one: "Affected") -> Iterator[Row]:
-    name = ", ".join(one.versions) or short(one.model_sha256)
     seen = ", ".join(f"{counted(n, 'clip')} in {split}" for split, n in one.splits.items())
-    yield (
-        f"[bold]{escape(name)}[/]",
-        f"{seen or 'through its weights'}{', [red]champion now[/]' if one.champion else ''}",
-    )
+    yield "  saw", seen or "it through its weights"
     yield "  way", escape(" -> ".join(one.way))
     for span in one.served:
         yield "  served", f"{when(span.since)} until {'now' if span.until is None else when(span.until)}"

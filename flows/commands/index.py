@@ -48,9 +48,9 @@ def _rebuild(state: Path, records: Records) -> _Done:
     said = {
         True: "made anew, and equal to what it was",
         False: "made anew, and [bold]not[/] what it was: runs were missing, or records or the index were changed",
-        None: "made anew; what was there could not be read",
+        None: "made for the first time" if made.first else "made anew; what was there could not be read",
     }
-    return _Done(made.counts, said[made.equal], {"equal": made.equal, "digest": made.digest})
+    return _Done(made.counts, said[made.equal], {"equal": made.equal, "first": made.first, "digest": made.digest})
 
 
 def _table(counts: Counts) -> Table:

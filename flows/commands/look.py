@@ -124,15 +124,15 @@ def _out_of_date(state: Path, record: RunRecord) -> list[str]:
 
 
 def _flags(state: Path) -> list[dict[str, Any]]:
-    """The champions, as the ledger has them, that have seen data recalled since."""
-    from flows.ledger.standing import champions, flags
+    """The champions, as the ledger has them, that have seen data which are recalled."""
+    from flows.ledger.standing import champions, standing_flags
     from flows.ledger.store import Ledger, ledger_url
 
     url = ledger_url(state)
     if url == f"sqlite:///{state / 'ledger.db'}" and not (state / "ledger.db").exists():
         return []  # asking would create it
     entries = list(Ledger.open(url).entries())
-    flagged = flags(entries)
+    flagged = standing_flags(entries)
     return [
         flag.model_dump() for standing in champions(entries).values() for flag in flagged.get(standing.model_sha256, [])
     ]

@@ -12,6 +12,7 @@ from flows.answers import print_json
 from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout
 from flows.ledger.anchors import anchor
+from flows.ledger.bodies import ModelRegistered
 from flows.ledger.entry import Entry
 from flows.ledger.store import Ledger, ledger_url
 from flows.ledger.trust import keys_of
@@ -60,7 +61,7 @@ def approve(model: str, reason: str, *, reject: bool, key: Path | None, as_json:
         SigningError: the key may not approve it.
         RecordError: the run that made it has not ended, or its records are not what was signed.
     """
-    from flows.promotion.approved import judged
+    from flows.promotion.approved import judged, serves
 
     with _opened() as place:
         entries = list(place.ledger.entries(kinds=KINDS))
@@ -70,14 +71,18 @@ def approve(model: str, reason: str, *, reject: bool, key: Path | None, as_json:
         opinion = Opinion("reject" if reject else "approve", reason)
         entry = record_approval(place.ledger, version, opinion, signer, actor(), policy)
         found = counted(place.ledger.entries(kinds=KINDS), version.model_sha256, policy)
-        notes = _anchor(place)
+        notes, champion = _anchor(place), serves(entries, version)
     if as_json:
-        named = {"name": version.name, "version": version.version, "model_sha256": version.model_sha256}
-        print_json({**named, "recorded": [_plain(entry)], "approvals": asdict(found), "missing": found.missing})
+        said = {"recorded": [_plain(entry)], "approvals": asdict(found), "missing": found.missing}
+        print_json({**_named(version), "champion": champion, **said})
         return 0
     done = "rejected" if reject else "approved"
     _say([f"{version.name} version {version.version} is {done}, in entry {entry.sequence} of the ledger"], notes)
-    if found.missing:
+    if champion and reject:
+        _say([f"it is champion still: worldmodel rollback {version.name} --reason TEXT"])
+    elif champion:
+        _say(["it is champion already: nothing is left to do"])
+    elif found.missing:
         _say([f"still missing: {found.missing}"])
     else:
         _say([f"next: worldmodel promote {version.name}/{version.version}"])
@@ -86,6 +91,8 @@ def approve(model: str, reason: str, *, reject: bool, key: Path | None, as_json:
 
 def promote(model: str, *, as_json: bool) -> int:
     """Makes a version champion that its gate let through, once whoever has to has approved it.
+
+    One that is champion already stays so, and that is said.
 
     Raises:
         RegistryError: something is missing (it says what), or MLflow does not answer.
@@ -97,7 +104,10 @@ def promote(model: str, *, as_json: bool) -> int:
         version = find_version(place.ledger.entries(kinds=("model.registered",)), model)
         recalled = by_lineage(place.state, place.records)
         entries = promote_approved(place.ledger, place.client(), place.records, version, actor(), recalled)
-        _moved(entries, _anchor(place), as_json)
+        if any(entry.kind == "promotion.intended" for entry in entries):
+            _moved(entries, _anchor(place), as_json)
+        else:
+            _stayed(version, entries, _anchor(place) if entries else [], as_json)
     return 0
 
 
@@ -176,12 +186,26 @@ def _moved(entries: list[Entry], notes: list[str], as_json: bool) -> None:
 
     intent = promoted(entries)
     if as_json:
-        facts = intent.model_dump(mode="json")
+        facts = {**intent.model_dump(mode="json"), "already_champion": False}
         print_json({**facts, "recorded": [_plain(entry) for entry in entries], "notes": notes})
         return
     _tell([entry for entry in entries if (entry.body or {}).get("promotion") != intent.promotion])
     before = "" if intent.from_version is None else f", in place of version {intent.from_version}"
     _say([f"{intent.name} version {intent.version} is champion{before}: {intent.reason}"], notes)
+
+
+def _stayed(version: ModelRegistered, entries: list[Entry], notes: list[str], as_json: bool) -> None:
+    """Says that a version served before; `entries` are what was settled on the way."""
+    if as_json:
+        facts = {**_named(version), "already_champion": True}
+        print_json({**facts, "recorded": [_plain(entry) for entry in entries], "notes": notes})
+        return
+    _tell(entries)
+    _say([f"{version.name} version {version.version} is champion already: there is nothing to promote"], notes)
+
+
+def _named(version: ModelRegistered) -> dict[str, str]:
+    return {"name": version.name, "version": version.version, "model_sha256": version.model_sha256}
 
 
 def _tell(entries: Sequence[Entry]) -> None:

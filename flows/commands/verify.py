@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.answers import print_json
 from flows.environment import apply_defaults, state_dir
 from flows.git import find_checkout
-from flows.signing.keys import read_public, signing_key_path
+from flows.signing.keys import PublicKey, read_public, signing_key_path
 from worldmodel.errors import RegistryError, SigningError
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def verify_all(pack: Path | None, keys: Sequence[Path], *, quick: bool, as_json:
         RecordError: nothing was recorded, or the pack cannot be read.
         LedgerError, WorkspaceError: the ledger or git does not answer.
     """
-    roots = root_ids(keys)
-    verdict = _state(roots, quick=quick) if pack is None else _pack(pack, roots, quick=quick)
+    public = root_keys(keys)
+    roots = tuple(key.keyid for key in public)
+    verdict = _state(public, quick=quick) if pack is None else _pack(pack, roots, quick=quick)
     if as_json:
         print_json(as_document(verdict, roots))
     else:
@@ -51,14 +52,14 @@ def verify_all(pack: Path | None, keys: Sequence[Path], *, quick: bool, as_json:
     return EXIT_HOLDS if verdict.holds else EXIT_FINDINGS
 
 
-def root_ids(keys: Sequence[Path]) -> tuple[str, ...]:
-    """The ids of the public keys in files; of this user's own where none is named.
+def root_keys(keys: Sequence[Path]) -> tuple[PublicKey, ...]:
+    """The public keys in files; this user's own where none is named.
 
     Raises:
         SigningError: a file is not there, or holds no public key.
     """
     if keys:
-        return tuple(read_public(path).keyid for path in keys)
+        return tuple(read_public(path) for path in keys)
     own = Path(f"{signing_key_path()}.pub")
     if not own.is_file():
         raise SigningError(
@@ -67,7 +68,7 @@ def root_ids(keys: Sequence[Path]) -> tuple[str, ...]:
             got=f"no {own}",
             fix="worldmodel audit verify --key FILE.pub",
         )
-    return (read_public(own).keyid,)
+    return (read_public(own),)
 
 
 def as_document(verdict: "Verdict", roots: tuple[str, ...]) -> dict[str, object]:
@@ -111,7 +112,7 @@ def _print_item(console: Console, title: str, where: str, sentence: str) -> None
     console.print(Padding(escape(sentence), (0, 0, 0, 4)))
 
 
-def _state(roots: tuple[str, ...], *, quick: bool) -> "Verdict":
+def _state(keys: tuple[PublicKey, ...], *, quick: bool) -> "Verdict":
     from flows.audit.verify.state import evidence_of
     from flows.audit.verify.walk import verify
 
@@ -119,7 +120,8 @@ def _state(roots: tuple[str, ...], *, quick: bool) -> "Verdict":
     state = state_dir(checkout)
     registry, note = (None, None) if quick else _registry(state)
     with _ledger(state) as ledger:
-        verdict = verify(evidence_of(checkout, state, ledger, registry), roots, quick=quick)
+        evidence = evidence_of(checkout, state, ledger, registry)
+        verdict = verify(evidence, tuple(key.keyid for key in keys), quick=quick, keys=keys)
     verdict.notes += [note] if note is not None else []
     return verdict
 

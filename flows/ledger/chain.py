@@ -116,13 +116,25 @@ class _Walk:
 
 def _is_sound(entry: Entry) -> bool:
     """Whether an entry's hashes are those of its content."""
-    if entry.body is not None and fingerprint(entry.body) != entry.body_sha256:
+    return _has_its_body(entry) and _hash_at(entry, entry.sequence) == entry.hash
+
+
+def _has_its_body(entry: Entry) -> bool:
+    """Whether a body, where there is one, is that of the digest; NaN and half a character have none."""
+    if entry.body is None:
+        return True
+    try:
+        return fingerprint(entry.body) == entry.body_sha256
+    except (ValueError, RecursionError):
         return False
-    return _hash_at(entry, entry.sequence) == entry.hash
 
 
-def _hash_at(entry: Entry, sequence: int) -> str:
-    return entry_hash(sequence, entry.time, entry.actor, entry.kind, entry.body_sha256, entry.previous)
+def _hash_at(entry: Entry, sequence: int) -> str | None:
+    """The hash of an entry at a place; None where its texts have none."""
+    try:
+        return entry_hash(sequence, entry.time, entry.actor, entry.kind, entry.body_sha256, entry.previous)
+    except ValueError:
+        return None
 
 
 def _out_of_place(walk: _Walk) -> list[Finding]:
@@ -142,7 +154,7 @@ def _true_places(unsound: dict[int, Entry]) -> dict[int, int]:
     found: dict[int, int] = {}
     places, failed, offset = list(unsound)[:_TRIED], 0, 0
     for at, entry in unsound.items():
-        if entry.body is not None and fingerprint(entry.body) != entry.body_sha256:
+        if not _has_its_body(entry):
             continue
         candidates = [at + offset] if failed >= _TRIED else [at + offset, *range(at - 10, at + 11), *places]
         was = next((n for n in candidates if n != at and _hash_at(entry, n) == entry.hash), None)

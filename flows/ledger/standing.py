@@ -130,6 +130,15 @@ def flags(entries: Iterable[Entry]) -> dict[str, list[ChampionFlagged]]:
     return found
 
 
+def standing_flags(entries: Iterable[Entry]) -> dict[str, list[ChampionFlagged]]:
+    """What champions were flagged for and is recalled still, by the digest of the model: the newest flag for each."""
+    known = list(entries)
+    still = {f"{what} {id}" for what, id in recalled(known)}
+    newest = {sha256: {flag.recalled: flag for flag in found} for sha256, found in flags(known).items()}
+    standing = {sha256: [flag for flag in found.values() if flag.recalled in still] for sha256, found in newest.items()}
+    return {sha256: found for sha256, found in standing.items() if found}
+
+
 def approvals(entries: Iterable[Entry], model_sha256: str) -> list[tuple[Entry, ApprovalRecorded]]:
     """Approvals and rejections of a model, oldest first; their signatures are for `flows.signing.dsse` to verify."""
     return [(entry, body) for entry, body in bodies(entries, ApprovalRecorded) if body.model_sha256 == model_sha256]

@@ -44,6 +44,9 @@ class Counts:
     runs: int
 
 
+_NOTHING = Counts({}, edges=0, runs=0)
+
+
 def index_url(state: Path) -> str:
     """The index's URL: `$WORLDMODEL_LINEAGE_URL`, else a file in the state directory."""
     return os.environ.get(INDEX_VARIABLE) or f"sqlite:///{state}/lineage.db"
@@ -143,7 +146,7 @@ class Index:
         if gone:
             raise RecordError(
                 f"{records.folder}: the statement of run {gone[0]} is gone"
-                + (f", and those of {len(gone) - 1} more runs" if gone[1:] else ""),
+                + (f", and {len(gone) - 1} more" if gone[1:] else ""),
                 expected="every run that is in the lineage index",
                 fix=f"restore the records from a backup; or, to go on without: {REBUILD}",
             )
@@ -312,10 +315,16 @@ class Index:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """An index made anew; `equal` says whether it is as it was, None where the old one could not be read."""
+    """An index made anew.
+
+    Attributes:
+        equal: whether it is as it was; None where there was nothing to compare with.
+        first: that is because nothing was in it yet, and not because it could not be read.
+    """
 
     counts: Counts
     equal: bool | None
+    first: bool
     digest: str
 
 
@@ -326,10 +335,10 @@ def rebuild_index(url: str, records: Records) -> Rebuilt:
         LedgerError: the store cannot be reached, or a newer version wrote it.
         RecordError, SigningError: see `Index.rebuild`.
     """
-    before = None
+    before, first = None, False
     try:
         with Index.open(url) as index:
-            before = index.digest()
+            before, first = index.digest(), index.counts() == _NOTHING
     except LedgerError as error:
         if REBUILD not in error.fix:
             raise
@@ -339,7 +348,8 @@ def rebuild_index(url: str, records: Records) -> Rebuilt:
     with Index.open(url) as index:
         counts = index.rebuild(records)
         after = index.digest()
-    return Rebuilt(counts, None if before is None else before == after, after)
+    equal = None if before is None or first else before == after
+    return Rebuilt(counts, equal, first, after)
 
 
 def _walk(connection: Connection, start: Node, way: Way, maker: Node | None) -> sa.CTE:

@@ -30,6 +30,7 @@ from flows.lineage.records import (
     STAGE_FILES,
     STATEMENT,
     Records,
+    RunStatement,
     stage_record,
 )
 from flows.manifest import digest, file_sha256, read_manifest
@@ -136,9 +137,8 @@ class Recorder:
         sha256 = self.records.add_run(self.run.run_id, envelope)
         known = (entry.body or {} for entry in self.ledger.entries(kinds=("run.recorded",)))
         if all(body.get("statement_sha256") != sha256 for body in known):
-            self.ledger.append(self._entry(facts, sha256), facts.actor)
-        stages = {STAGE_PATH.format(stage=stage): content for stage, content in self._statements.items()}
-        return Closed(sha256, {STATEMENT_PATH: envelope_bytes(envelope), **stages})
+            self.ledger.append(run_recorded(facts, sha256, self.key.keyid), facts.actor)
+        return Closed(sha256, signed_files(self.records, self.records.run(self.run.run_id)))
 
     def _put(self, path: Path) -> str:
         return self.records.put(path.read_bytes())
@@ -242,10 +242,23 @@ class Recorder:
             decision_sha256=None if decision is None else fingerprint(decision),
         )
 
-    def _entry(self, facts: RunFacts, sha256: str) -> RunRecorded:
-        shared = ("run_id", "status", "snapshot", "dirty", "model", "model_sha256", "decision_sha256", "verdict")
-        values = {name: getattr(facts, name) for name in shared}
-        return RunRecorded(statement_sha256=sha256, keyid=self.key.keyid, **values)
+
+def run_recorded(facts: RunFacts, sha256: str, keyid: str) -> RunRecorded:
+    """What the ledger says of a run whose statement has this digest and was signed by this key."""
+    shared = ("run_id", "status", "snapshot", "dirty", "model", "model_sha256", "decision_sha256", "verdict")
+    values = {name: getattr(facts, name) for name in shared}
+    return RunRecorded(statement_sha256=sha256, keyid=keyid, **values)
+
+
+def signed_files(records: Records, run: RunStatement) -> dict[str, bytes]:
+    """A run's statements, its own and its stages', by their path in its git ref.
+
+    Raises:
+        RecordError: one is gone, or was altered.
+    """
+    wanted = {STAGE_PATH.format(stage=stage): stage_record(stage, STATEMENT) for stage in run.stages}
+    found = {path: records.get(run.files[name], f"{name} of run {run.run_id}") for path, name in wanted.items()}
+    return {STATEMENT_PATH: envelope_bytes(run.envelope), **found}
 
 
 def _subjects(stage: str, folder: Path, files: dict[str, Any]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.signing.dsse import Envelope, envelope_bytes, unverified
-from flows.signing.statements import RUN, RunFacts, read_facts
+from flows.signing.statements import RUN, RunFacts, read_facts, subjects_of
 from worldmodel.data.atomic import atomic_file
 from worldmodel.errors import RecordError
 
@@ -168,8 +168,8 @@ class Records:
             raise RecordError(f"{path}: not JSON", got=str(error)) from None
         statement = unverified(envelope, str(path))
         try:
-            files = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
-        except (KeyError, TypeError) as error:
+            files = subjects_of(statement)
+        except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{path}: not the statement of a run", got=repr(error)) from None
         facts = read_facts(statement, RunFacts, RUN, str(path))
         return RunStatement(run_id, files, facts, envelope, hashlib.sha256(content).hexdigest())

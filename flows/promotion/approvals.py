@@ -3,6 +3,7 @@
 The judgement is a pure function of the ledger's entries, so that an auditor comes to the same one offline.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from flows.ledger.standing import TrustedKey, approvals, trusted_keys
 from flows.promotion.lock import model_lock
 from flows.promotion.policy import PromotionPolicy
 from flows.signing.dsse import sign, verify
-from flows.signing.keys import SigningKey
+from flows.signing.keys import ACTOR_VARIABLE, SigningKey
 from flows.signing.statements import APPROVAL, ApprovalFacts, fact_statement, read_facts, subject_digests
 from flows.stores import now_text
 from worldmodel.errors import ParamsError, RecordError, SigningError
@@ -232,13 +233,27 @@ def _conflict(names: Iterable[str], keyid: str, makers: _Makers) -> str | None:
     return None
 
 
+def _way_out(owner: str, actor: str, keyid: str, makers: _Makers) -> str:
+    """What somebody with a conflict can do."""
+    if not makers.runs:
+        return "wait until the run that made it has ended; or reject the model: --reject"
+    if keyid in makers.keyids:
+        return "sign with a key that no run signs with: --key FILE; or ask another approver, or reject it: --reject"
+    if _person(owner) in makers.names:
+        return "ask an approver who works from another account, with a key of their own; or reject it: --reject"
+    return (
+        f"approve from another account than {actor}; where {actor} is a service account that approves for {owner}, "
+        f"say so: {ACTOR_VARIABLE}={shlex.quote(owner)}"
+    )
+
+
 def _check_duties(makers: _Makers, owner: str, actor: str, keyid: str) -> None:
     if why := _conflict({_person(owner), _person(actor)}, keyid, makers):
         raise SigningError(
             f"{owner} may not approve this model",
             expected="somebody who did not train it, with a key of their own (promotion.separate_duties)",
             got=why,
-            fix="ask another approver, or reject it: --reject",
+            fix=_way_out(owner, actor, keyid, makers),
         )
 
 

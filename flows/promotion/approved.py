@@ -9,7 +9,7 @@ from evaluation.evidence import NO_CHAMPION
 from flows.ledger.bodies import ModelRegistered, RunRecorded
 from flows.ledger.entry import Entry
 from flows.ledger.reading import bodies
-from flows.ledger.standing import trusted_keys
+from flows.ledger.standing import champions, trusted_keys
 from flows.lineage.records import DECISION, PARAMS, Records
 from flows.promotion.approvals import Approvals, counted
 from flows.promotion.policy import PromotionPolicy, read_policy
@@ -78,7 +78,7 @@ def promote_approved(
     actor: str,
     recalled: SeenRecalled = flagged,
 ) -> list[Entry]:
-    """Promotes a version if nothing is missing; returns all that was recorded.
+    """Promotes a version if nothing is missing; returns all that was recorded, no promotion if it serves already.
 
     Args:
         ledger, client, records, actor: both sides, what runs left, and who promotes.
@@ -91,8 +91,10 @@ def promote_approved(
         LedgerError: as `flows.promotion.promote.promote`.
     """
 
-    def plan(serving: Champion | None) -> Promotion:
+    def plan(serving: Champion | None) -> Promotion | None:
         entries = list(ledger.entries())
+        if serves(entries, model) and serving is not None and serving.version == model.version:
+            return None
         run = judged(entries, records, model)
         found = counted(entries, model.model_sha256, run.policy)
         lacking = missing(run, found, serving)
@@ -121,6 +123,12 @@ def promote_approved(
     return carry_out(ledger, client, model.name, plan, actor)
 
 
+def serves(entries: Sequence[Entry], model: ModelRegistered) -> bool:
+    """Whether the ledger has this version as champion."""
+    standing = champions(entries).get(model.name)
+    return standing is not None and (standing.version, standing.model_sha256) == (model.version, model.model_sha256)
+
+
 def missing(run: Judged, found: Approvals, serving: Champion | None) -> list[str]:
     """What stands between a model and its promotion, as sentences; empty when nothing does."""
     lacking = []
@@ -140,8 +148,8 @@ def _champion(sha256: str | None, serving: Champion | None = None) -> str:
 
 
 def _asked(policy: PromotionPolicy) -> str:
-    people = " of people who did not train it" if policy.separate_duties else ""
-    return f"the gate's verdict promote, the champion it compared with, {policy.approvals} approvals{people}"
+    people = " of people who did not train it" if policy.approvals and policy.separate_duties else ""
+    return f"the gate's verdict promote, the champion it compared with, {policy.asked}{people}"
 
 
 def _reason(run: Judged, found: Approvals) -> str:

@@ -25,6 +25,11 @@ class PromotionPolicy(BaseModel):
     approvals: int = Field(default=0, ge=0)
     separate_duties: bool = True
 
+    @property
+    def asked(self) -> str:
+        """How many approvals, in words."""
+        return "1 approval" if self.approvals == 1 else f"{self.approvals or 'no'} approvals"
+
 
 def read_policy(params: str, where: str) -> PromotionPolicy:
     """The policy in the text of a params file, the defaults where it has none; `where` names it in errors.

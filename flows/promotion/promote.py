@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flows.ledger.store import Ledger
 
 _DEFAULT_POLICY = PromotionPolicy()
-Plan = Callable[[registry.Champion | None], "Promotion"]
+Plan = Callable[[registry.Champion | None], "Promotion | None"]
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,16 @@ def promote(ledger: "Ledger", client: "MlflowClient", promotion: Promotion, acto
 
 
 def carry_out(ledger: "Ledger", client: "MlflowClient", name: str, plan: Plan, actor: str) -> list[Entry]:
-    """`promote` for what can be decided only under the lock: `plan` is told who serves. Raises as both do."""
+    """`promote` for what can be decided only under the lock: `plan` is told who serves, and says None to leave it so.
+
+    Raises:
+        RegistryError, LedgerError: as `promote`; and what `plan` raises.
+    """
     with model_lock(ledger, name):
         recorded, before = settle_now(ledger, client, name, actor)
         promotion = plan(before)
+        if promotion is None:
+            return recorded
         _check_champion(promotion, before)
         intent = _intent(promotion, before)
         entries = list(ledger.entries(kinds=KINDS))

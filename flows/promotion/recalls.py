@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.ledger.entry import Entry
-from flows.ledger.standing import flags, recalled
+from flows.ledger.standing import recalled, standing_flags
 from flows.lineage.records import Records
 from worldmodel.errors import LedgerError, RecordError, SigningError
 
@@ -13,8 +13,7 @@ SeenRecalled = Callable[[Sequence[Entry], str], list[str]]
 
 def flagged(entries: Sequence[Entry], model_sha256: str) -> list[str]:
     """What a model was flagged for as champion and is recalled still, in words."""
-    still = {f"{what} {id}" for what, id in recalled(entries)}
-    return sorted({flag.recalled for flag in flags(entries).get(model_sha256, []) if flag.recalled in still})
+    return sorted(flag.recalled for flag in standing_flags(entries).get(model_sha256, []))
 
 
 def by_lineage(state: Path, records: Records) -> SeenRecalled:

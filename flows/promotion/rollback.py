@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.ledger.entry import Entry
-from flows.ledger.standing import history, registered
+from flows.ledger.standing import Standing, history, registered
 from flows.promotion.models import unknown_version
 from flows.promotion.promote import Promotion, carry_out
 from flows.promotion.recalls import SeenRecalled, flagged
@@ -101,7 +101,7 @@ def earlier(entries: Iterable[Entry], name: str) -> str | None:
 
 def _check_has_served(entries: Sequence[Entry], name: str, version: str) -> None:
     """No gate is asked about a rollback, so it leads only to what a gate has let through before."""
-    served = sorted({standing.version for standing in history(entries, name)}, key=int)
+    served = _served(history(entries, name))
     if version not in served:
         raise RegistryError(
             f"version {version} of {name} has never been champion, so there is no going back to it",
@@ -109,6 +109,11 @@ def _check_has_served(entries: Sequence[Entry], name: str, version: str) -> None
             got=version,
             fix=f"if its gate let it through: worldmodel promote {name}/{version}",
         )
+
+
+def _served(champions: Iterable[Standing]) -> list[str]:
+    """The versions that have been champion, in order of their numbers."""
+    return sorted({standing.version for standing in champions}, key=int)
 
 
 def _before(entries: Sequence[Entry], name: str, serving: Champion | None) -> str:
@@ -120,10 +125,20 @@ def _before(entries: Sequence[Entry], name: str, serving: Champion | None) -> st
             f"the champion of {name} is not the one that the ledger has, so there is no telling which was before it",
             expected=version_text(present[0]),
             got=version_text(found[0]),
-            fix="name the version to go to: --to VERSION",
+            fix=f"name the version to go to: --to {' or '.join(_served(champions))}" if champions else "worldmodel run",
         )
     version = earlier(entries, name)
     if version is None:
-        fix = "name a registered version: --to VERSION"
-        raise RegistryError(f"{name} had no champion before this one", got=version_text(found[0]), fix=fix)
+        raise _no_way_back(name, found[0], _served(champions))
     return version
+
+
+def _no_way_back(name: str, serving: str | None, served: Sequence[str]) -> RegistryError:
+    """The error where no champion came before the one that serves."""
+    if serving is None:
+        return RegistryError(f"{name} has no champion, so there is nothing to take back", fix="worldmodel run")
+    later = [version for version in served if version != serving]
+    fix = "train and measure a better model, which then takes its place: worldmodel run"
+    if later:  # rolled back as far as it goes
+        fix = f"name one that served later: --to {' or '.join(later)}; or {fix}"
+    return RegistryError(f"{name} had no champion before version {serving}: there is none to go back to", fix=fix)

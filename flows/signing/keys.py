@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from worldmodel.data.atomic import aside_of
+from worldmodel.data.atomic import aside_of, atomic_file
 from worldmodel.errors import SigningError
 
 KEY_VARIABLE, PASSPHRASE_VARIABLE, ACTOR_VARIABLE = (
@@ -109,7 +109,7 @@ def make_key(path: Path) -> SigningKey:
     Raises:
         FileExistsError: there is one of the two files already; neither is ever replaced.
     """
-    public = path.with_name(f"{path.name}.pub")
+    public = public_path(path)
     if public.exists():
         raise FileExistsError(errno.EEXIST, "the public half of a key is there already", str(public))
     private = Ed25519PrivateKey.generate()
@@ -127,19 +127,21 @@ def make_key(path: Path) -> SigningKey:
         os.link(aside, path)  # unlike a rename, never replaces a key
     finally:
         aside.unlink()
-    public.write_text(key.public.pem)
+    _write_public(path, key.public)
     return key
 
 
 def load_key(path: Path) -> SigningKey:
-    """The private key in a PEM file.
+    """The private key in a PEM file. Its public half is put beside it where it is missing.
 
     Raises:
-        SigningError: it is not there, not an Ed25519 key, or the passphrase is wrong or missing.
+        SigningError: it is not there, others may read it, it is not an Ed25519 key, or the passphrase is wrong or
+            missing.
     """
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
     try:
-        private = load_pem_private_key(path.read_bytes(), passphrase.encode() if passphrase else None)
+        content = path.read_bytes()
+        private = load_pem_private_key(content, passphrase.encode() if passphrase else None)
     except FileNotFoundError:
         raise SigningError(
             f"{path}: no signing key there",
@@ -152,7 +154,38 @@ def load_key(path: Path) -> SigningKey:
     if not isinstance(private, Ed25519PrivateKey):
         what = f"{path}: another kind of key"
         raise SigningError(what, expected="Ed25519", got=type(private).__name__, fix=f"{_KEYGEN} --out FILE")
-    return SigningKey(_public(private.public_key()), private)
+    if b"ENCRYPTED" not in content:
+        _require_private(path)
+    key = SigningKey(_public(private.public_key()), private)
+    if not public_path(path).exists() and os.access(path.parent, os.W_OK):  # its maker was killed half-way
+        _write_public(path, key.public)
+    return key
+
+
+def public_path(path: Path) -> Path:
+    """Where the public half of the key in a file is."""
+    return path.with_name(f"{path.name}.pub")
+
+
+def _write_public(path: Path, key: PublicKey) -> None:
+    with atomic_file(public_path(path)) as stream:
+        stream.write(key.pem.encode())
+
+
+def _require_private(path: Path) -> None:
+    """Refuses a key that others than its owner, and a group that may read it, can get at.
+
+    Raises:
+        SigningError: with the mode that it has.
+    """
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o027:
+        raise SigningError(
+            f"{path}: everybody on this machine who can read it could sign as you",
+            expected="mode 600, or 640 for a group of its own",
+            got=f"mode {mode:o}",
+            fix=f"chmod 600 {path}; if others were here meanwhile: worldmodel audit revoke, and another key",
+        )
 
 
 def public_key(pem: str, where: str) -> PublicKey:

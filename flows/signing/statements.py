@@ -141,7 +141,7 @@ def read_stage_statement(value: Mapping[str, Any], where: str) -> StageFacts:
             run_id=details["metadata"]["invocationId"],
             stage=external["stage"],
             outcome=internal["outcome"],
-            subjects={subject["name"]: subject["digest"]["sha256"] for subject in value["subject"]},
+            subjects=subjects_of(value),
             params=external["params"],
             lock=internal["lock"],
             environment=internal["environment"],
@@ -149,7 +149,7 @@ def read_stage_statement(value: Mapping[str, Any], where: str) -> StageFacts:
             started_at=details["metadata"]["startedOn"],
             finished_at=details["metadata"]["finishedOn"],
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's are ValueErrors
         raise RecordError(f"{where}: not the provenance of a stage", got=str(error)[:300]) from None
 
 
@@ -206,6 +206,19 @@ def predicate_of(value: Mapping[str, Any], predicate_type: str, where: str) -> M
         got=f"{kind} with {found}",
         fix="read it with the version that wrote it" if newer else "",
     )
+
+
+def subjects_of(value: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 by name of a statement's subjects.
+
+    Raises:
+        ValueError: two have one name, so readers could take either.
+        KeyError, TypeError: they are no list of names and digests.
+    """
+    found = {subject["name"]: subject["digest"]["sha256"] for subject in value["subject"]}
+    if len(found) != len(value["subject"]):
+        raise ValueError("two subjects have one name")
+    return found
 
 
 def subject_digests(value: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

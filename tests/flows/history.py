@@ -104,10 +104,15 @@ def add_run(
     *,
     turn: int,
     worldgen: str = "",
+    fit: bool = True,
 ) -> RunRecord:
-    """One more run: `content` (and `worldgen`, for WorldGen alone) stand for what training came to."""
+    """One more run: `content` (and `worldgen`, for WorldGen alone) stand for what training came to.
+
+    `fit` is the verdict of `validate`.
+    """
     params = {"seed": 7, "threads": 2, **{stage: {"steps": 3} for stage in PARENTS}}
     params |= {"worldgen_dmd": {"steps": 3, "flavour": worldgen or content}, "register": {"model": MODEL}}
+    params |= {"worldgen_bidirectional": {"steps": 3, "lr": 0.00005}}
     sources = {"version": 1, "sources": [{"name": "drives", "adapter": "dgp", "digest": "5" * 64}]}
     snapshot = take_snapshot(made.root, yaml.safe_dump(params), json.dumps({**sources, "note": turn}))
     workspace = open_workspace(made.root, made.state, snapshot)
@@ -117,9 +122,11 @@ def add_run(
     recorder = Recorder(made.records, made.ledger, made.key, run, snapshot, workspace)
     lock: dict[str, Any] = {}
     for stage in PARENTS:
-        outcome = _make_stage(made, workspace, stage, content if stage != "worldgen_dmd" else worldgen or content, logs)
+        what = worldgen or content if stage == "worldgen_dmd" else content
+        outcome = _make_stage(made, workspace, stage, what, logs, fit)
         lock[stage] = _lock_entry(made, workspace, stage, params)
-        (workspace / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False))
+        text = yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False)
+        (workspace / "dvc.lock").write_text(text.replace("5.0e-05", "5e-05"))  # as DVC writes it
         if stage == "worldgen_dmd":
             _write_report(made, workspace, values)
         recorder.stage(stage, outcome, lock[stage], ENVIRONMENT)
@@ -188,7 +195,35 @@ def _promote(made: History, run: RunRecord, version: str, sha256: str, decision:
     made.ledger.append(PromotionCompleted(promotion=f"p{version}", name=MODEL, by="promoter"), ACTOR)
 
 
-def _make_stage(made: History, workspace: Path, stage: str, content: str, logs: tuple[str, ...]) -> str:
+def verdict(fit: bool) -> dict[str, Any]:
+    """What the stage `validate` writes: one suite with one expectation."""
+    expectation = {
+        "check": "ids are unique",
+        "type": "expect_column_values_to_be_unique",
+        "column": "clip_id",
+        "kwargs": {"column": "clip_id"},
+        "success": fit,
+        "not_applicable": False,
+        "observed": {"checked": 8},
+        "unexpected_count": 0 if fit else 3,
+        "clips": [],
+        "values": [],
+        "exception": None,
+    }
+    return {
+        "schema_version": "worldmodel.verdict/1",
+        "success": fit,
+        "suite_version": 2,
+        "seed": 7,
+        "n_clips": 8,
+        "sampled": ["log-b-clip0", "log-c-clip0"],
+        "suites": [{"name": "manifest", "fingerprint": "f" * 64, "success": fit, "expectations": [expectation]}],
+        "errors": {},
+        "skipped": [],
+    }
+
+
+def _make_stage(made: History, workspace: Path, stage: str, content: str, logs: tuple[str, ...], fit: bool) -> str:
     """The output of a stage; `cached` where another run has made the same."""
     out = workspace / "artifacts" / stage
     out.mkdir(parents=True, exist_ok=True)
@@ -196,8 +231,7 @@ def _make_stage(made: History, workspace: Path, stage: str, content: str, logs: 
     if stage == "prepare":
         _write_clips(out, logs)
     elif stage == "validate":
-        verdict = {"schema_version": "worldmodel.verdict/1", "fit": True, "verdict": "fit", "expectations": []}
-        (out / "verdict.json").write_text(json.dumps(verdict))
+        (out / "verdict.json").write_text(json.dumps(verdict(fit)))
     elif stage == "train_tokenizer":
         (out / "tokenizer").mkdir(exist_ok=True)
         (out / "tokenizer" / "tokenizer.safetensors").write_bytes(f"tokenizer {data}".encode())

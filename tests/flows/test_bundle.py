@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from flows.bundle import bundle_digest, bundle_digests, bundle_folders
-from flows.manifest import digest, write_manifest
+from flows.bundle import bundle_digest, bundle_digests, bundle_folders, bundle_of
+from flows.manifest import digest, read_manifest, write_manifest
 
 
 def finished(artifacts: Path, stage: str, weights: str | None, config: str | None = None) -> None:
@@ -51,6 +51,14 @@ def test_equal_weights_with_another_config_are_another_bundle(tmp_path: Path) ->
         configs = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in beside.items()}
         assert bundle_digest(tmp_path) == digest(weights | configs)
     assert len(digests) == 2
+
+
+def test_the_rule_needs_manifests_alone(tmp_path: Path) -> None:
+    finished(tmp_path, "train_tokenizer", "tokenizer/tokenizer.safetensors", "sizes")
+    finished(tmp_path, "worldgen_dmd", None)
+    files = {folder.name: read_manifest(folder)["files"] for folder in tmp_path.iterdir()}
+    assert bundle_of(files) == (bundle_digests(tmp_path), bundle_digest(tmp_path))
+    assert bundle_of({}) == ({}, digest({}))
 
 
 def test_without_any_output_a_bundle_is_empty(tmp_path: Path) -> None:

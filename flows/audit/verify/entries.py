@@ -1,16 +1,17 @@
 """The ledger as the rest of the walk uses it: its entries in order, its signed heads, and bodies that make sense."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from evaluation.base import Record
 from flows.audit.verify.evidence import Evidence
-from flows.audit.verify.keyring import Keyring, opened
+from flows.audit.verify.keyring import Keyring, Signers, opened
 from flows.audit.verify.tally import DAMAGE, Tally
 from flows.ledger.anchors import Anchor
 from flows.ledger.bodies import BODIES, AliasObserved, ApprovalRecorded, LedgerRestored, RetentionDeleted
 from flows.ledger.entry import Entry
 from flows.signing.dsse import unverified
+from flows.signing.keys import PublicKey
 from flows.signing.statements import APPROVAL, HEAD, ApprovalFacts, HeadFacts, read_facts
 
 
@@ -56,15 +57,37 @@ def read_entries(evidence: Evidence, tally: Tally) -> list[Entry]:
 
 
 def check_heads(anchors: Iterable[Anchor], ring: Keyring, tally: Tally) -> list[HeadFacts]:
-    """The heads that a trusted runner has signed."""
+    """The heads that a key trusted as a runner's or an admin's then has signed: admins sign after they let keys in."""
     heads = []
     for anchor in anchors:
         claimed = tally.attempt("head/unreadable", anchor.where, _head, anchor)
         if claimed is None:
             continue
-        if opened(anchor.envelope, ring.at(claimed.sequence, "runner"), anchor.where, tally) is not None:
+        if opened(anchor.envelope, ring.at(claimed.sequence, "runner", "admin"), anchor.where, tally) is not None:
             heads.append(claimed)
     return heads
+
+
+def check_lost(anchors: list[Anchor], roots: Mapping[str, PublicKey], tally: Tally) -> None:
+    """What signed heads say of a ledger that has no entry: that it was there, by the word of the roots' own keys."""
+    foreign, last = 0, 0
+    for anchor in anchors:
+        claimed = tally.attempt("head/unreadable", anchor.where, unverified, anchor.envelope, anchor.where)
+        if claimed is None:
+            continue
+        if not {str(one.get("keyid")) for one in anchor.envelope["signatures"]} & set(roots):
+            foreign += 1
+        elif opened(anchor.envelope, Signers(roots), anchor.where, tally) is not None:
+            head = tally.attempt("head/unreadable", anchor.where, _head, anchor)
+            last = max(last, head.sequence if head is not None else 0)
+    if last:
+        said = f"the ledger is gone or empty, git has heads up to {last}; worldmodel audit restore FILE"
+    else:
+        said = "the ledger is gone or empty, git has heads that the given key did not sign; name the root's: --key"
+    tally.found("ledger/lost", "ledger", said)
+    if foreign and last:
+        tally.note("signed heads", f"{foreign} are signed by other keys, which only the ledger can vouch for")
+    tally.note("ledger", "runs, records and promotions rest on it: they were not checked")
 
 
 def _head(anchor: Anchor) -> HeadFacts:

@@ -31,10 +31,10 @@ class Keyring:
         self._sequences = [entry.sequence for entry in self._entries]
         self._after = lru_cache(maxsize=None)(self._follow)
 
-    def at(self, sequence: int, role: Role) -> Signers:
-        """The keys that counted for `role` once the entry `sequence` was written."""
+    def at(self, sequence: int, *roles: Role) -> Signers:
+        """The keys that counted for one of `roles` once the entry `sequence` was written."""
         standing = self._after(bisect.bisect_right(self._sequences, sequence))
-        keys = {keyid: key.public for keyid, key in standing.items() if key.may(role)}
+        keys = {keyid: key.public for keyid, key in standing.items() if any(map(key.may, roles))}
         return Signers(keys, self._after(len(self._entries)).keys())
 
     def _follow(self, count: int) -> dict[str, TrustedKey]:

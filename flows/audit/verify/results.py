@@ -1,19 +1,19 @@
 """What a run came to: the model by its parts, the report, the verdict on the data, and the gate's decision, anew."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evaluation.base import fingerprint
 from evaluation.decision import DECISION_SCHEMA, INPUTS_SCHEMA, GateInputs
 from evaluation.gate import decide
+from evaluation.gate_config import GateLimits
 from flows.audit.verify.runs import Run, Shelf, read_run
 from flows.audit.verify.tally import Tally, shown
-from flows.bundle import PARTS
-from flows.lineage.records import DECISION, ENVIRONMENT, GATE_INPUTS, MANIFEST, stage_record
+from flows.bundle import PARTS, bundle_of
+from flows.lineage.records import DECISION, ENVIRONMENT, GATE_INPUTS, MANIFEST, PARAMS, stage_record
 from flows.lineage.surroundings import gate_code
-from flows.manifest import digest
 
+GATE = "gate"  # section of params.yaml
 REPORT, VERDICT = stage_record("evaluate", "report.json"), stage_record("validate", "verdict.json")
 
 
@@ -46,7 +46,7 @@ def _check_model(run: Run, shelf: Shelf, tally: Tally) -> None:
         return
     manifests = {stage: shelf.json(run.statement, name) for stage, name in names.items()}
     files = {stage: {} if manifest is None else manifest["files"] for stage, manifest in manifests.items()}
-    parts, sha256 = _bundle(files)
+    parts, sha256 = bundle_of(files)
     facts = run.statement.facts
     tally.same("model/changed", run.where, f"digest of {facts.model} by its parts", sha256, facts.model_sha256)
     for name in sorted({*parts, *facts.parts}):
@@ -56,20 +56,6 @@ def _check_model(run: Run, shelf: Shelf, tally: Tally) -> None:
     verdict = read_run(run, shelf, VERDICT, tally)
     if verdict is not None and not isinstance(verdict, dict):
         tally.found("record/unreadable", f"{run.where}: {VERDICT}", f"not a verdict: {shown(verdict)}")
-
-
-def _bundle(files: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, str], str]:
-    """sha256 of every part's weights, and the digest of the bundle, from the files of the stages' manifests.
-
-    The same rule as `flows.bundle`, which reads them from a workspace.
-    """
-    parts = {p.name: str(files[p.stage][p.weights]["sha256"]) for p in PARTS if p.weights in files[p.stage]}
-    configs = {
-        f"{p.name}/config.json": str(files[p.stage][p.config]["sha256"])
-        for p in PARTS
-        if p.name in parts and p.config in files[p.stage]
-    }
-    return parts, digest(parts | configs)
 
 
 def _check_decision(run: Run, shelf: Shelf, tally: Tally) -> Decided | None:
@@ -118,7 +104,9 @@ def _check_again(run: Run, shelf: Shelf, decision: Any, tally: Tally) -> None:
     if (surroundings or {}).get("gate", gate_code()) != gate_code():
         tally.note(where, "decided by rules of another version of the code: not decided again")
         return
-    again = decide(GateInputs.model_validate(raw)).model_dump(mode="json")
+    inputs = GateInputs.model_validate(raw)
+    _check_limits(run, shelf, inputs.limits, tally)
+    again = decide(inputs).model_dump(mode="json")
     tally.count += 1
     if again == decision:
         return
@@ -126,3 +114,11 @@ def _check_again(run: Run, shelf: Shelf, decision: Any, tally: Tally) -> None:
     differ = [rule["id"] for rule in decision["rules"] if rules.get(rule["id"]) != rule]
     told = ", ".join(differ[:5]) or f"{decision['verdict']} became {again['verdict']}"
     tally.found("decision/not-reproduced", where, f"the same inputs are decided otherwise now: {told}")
+
+
+def _check_limits(run: Run, shelf: Shelf, limits: GateLimits, tally: Tally) -> None:
+    """The gate was given the limits of the run's own params."""
+    params = tally.attempt("record/unreadable", f"{run.where}: {PARAMS}", shelf.yaml, run.statement, PARAMS)
+    if isinstance(params, dict) and GATE in params:
+        stated = GateLimits.model_validate(params[GATE])
+        tally.same("decision/other-limits", f"{run.where}: {GATE_INPUTS}", "limits of the gate", stated, limits)

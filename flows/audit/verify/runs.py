@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from flows import dvc_yaml
 from flows.audit.verify.entries import Told, Tombstones
 from flows.audit.verify.evidence import Evidence
 from flows.audit.verify.keyring import Keyring, Signers, opened
@@ -80,9 +81,7 @@ class Shelf:
     def _load(self, sha256: str) -> Any:
         content = self._records.path(sha256).read_bytes()
         try:
-            if yaml.__with_libyaml__:  # a lock file of a thousand lines takes the other a second
-                return yaml.load(content, Loader=yaml.CSafeLoader)
-            return yaml.safe_load(content)
+            return dvc_yaml.load(content)
         except yaml.YAMLError as error:
             raise ValueError(str(error)) from None
 
@@ -120,7 +119,11 @@ def _last_entries(told: list[Told], tally: Tally) -> dict[str, Told]:
     last: dict[str, Told] = {}
     for one in told:
         if isinstance(one.body, RunRecorded):
-            if one.body.run_id in last:
+            before = last[one.body.run_id].body if one.body.run_id in last else None
+            if isinstance(before, RunRecorded) and before.keyid != one.body.keyid:
+                sentence = f"closed by key {shown(before.keyid)}, and again by another, {shown(one.body.keyid)}"
+                tally.found("run/other-key", f"run {one.body.run_id}", sentence)
+            elif before is not None:
                 tally.note(one.where, f"run {one.body.run_id} was closed again; its statement is the later one")
             last[one.body.run_id] = one
     return last

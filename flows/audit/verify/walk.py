@@ -5,7 +5,7 @@ files on disk, registry.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from flows.audit.verify import entries as ledger
@@ -21,26 +21,38 @@ from flows.audit.verify.runs import Run, Shelf, check_records, check_runs
 from flows.audit.verify.stages import check_stages
 from flows.audit.verify.tally import Tally
 from flows.ledger.chain import check_chain
+from flows.ledger.entry import Entry
+from flows.signing.keys import PublicKey
 
 
-def verify(evidence: Evidence, roots: tuple[str, ...], *, quick: bool = False) -> Verdict:
+def verify(
+    evidence: Evidence, roots: tuple[str, ...], *, quick: bool = False, keys: Sequence[PublicKey] = ()
+) -> Verdict:
     """What holds of the evidence, and what does not.
 
     Args:
         evidence: a state directory's or a pack's.
         roots: ids of the public keys that may stand at the beginning; known by another way than the evidence.
         quick: leaves out what has to read all data: the bytes of outputs, caches and code, and the registry.
+        keys: the roots' public keys, where they are at hand: with them, heads tell that a ledger was lost.
     """
-    return _Walk(evidence, quick).go(roots)
+    return _Walk(evidence, quick, {key.keyid: key for key in keys if key.keyid in roots}).go(roots)
 
 
 class _Walk:
-    def __init__(self, evidence: Evidence, quick: bool) -> None:
-        self.evidence, self.quick = evidence, quick
+    def __init__(self, evidence: Evidence, quick: bool, keys: Mapping[str, PublicKey]) -> None:
+        self.evidence, self.quick, self.keys = evidence, quick, keys
+        self.anchors = list(evidence.anchors)
         self.verdict = Verdict(notes=list(evidence.notes))
 
     def go(self, roots: tuple[str, ...]) -> Verdict:
-        told, ring = self._ledger(roots)
+        with self._step("entries of the ledger") as tally:
+            entries = ledger.read_entries(self.evidence, tally)
+        if not entries and not tally.findings and self.anchors:
+            with self._step("signed heads") as tally:
+                ledger.check_lost(self.anchors, self.keys, tally)
+            return self.verdict
+        told, ring = self._ledger(entries, roots)
         gone = ledger.tombstones(told)
         runs, shelf = self._records(told, ring, gone)
         with self._step("reports, decisions, models") as tally:
@@ -51,13 +63,11 @@ class _Walk:
         self._places(runs, told, Disk(shelf, gone, self.evidence.state))
         return self.verdict
 
-    def _ledger(self, roots: tuple[str, ...]) -> tuple[list[ledger.Told], Keyring]:
-        with self._step("entries of the ledger") as tally:
-            entries = ledger.read_entries(self.evidence, tally)
+    def _ledger(self, entries: list[Entry], roots: tuple[str, ...]) -> tuple[list[ledger.Told], Keyring]:
         with self._step("trusted keys") as tally:
             ring = check_keys(entries, roots, tally)
         with self._step("signed heads") as tally:
-            heads = ledger.check_heads(self.evidence.anchors, ring, tally)
+            heads = ledger.check_heads(self.anchors, ring, tally)
         with self._step("links of the chain") as tally:
             chain = tally.attempt("ledger/unreadable", "ledger", check_chain, entries, heads, self.evidence.ledger_id)
             tally.findings += chain or []

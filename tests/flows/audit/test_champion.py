@@ -8,6 +8,8 @@ from flows.ledger.bodies import (
     AliasObserved,
     ApprovalRecorded,
     ChampionFlagged,
+    DataRecalled,
+    DataReinstated,
     PromotionAbandoned,
     PromotionCompleted,
     PromotionIntended,
@@ -127,10 +129,26 @@ def test_only_the_approvals_that_a_promotion_counted_are_its_own(made: History) 
 def test_a_flag_stays_with_the_model_that_has_seen_recalled_data(made: History) -> None:
     sha256 = made.runs[2].model["sha256"]
     body = ChampionFlagged(name="toy", version="3", model_sha256=sha256, recalled="log log-b", splits={"train": 2})
-    made.ledger.append(body, "ada")
+    made.ledger.append_all([DataRecalled(what="log", id="log-b", reason="consent"), body], "ada")
     first, second = asked(made).reigns
     assert first.flags == ()
-    assert [(flag.recalled, flag.splits) for flag in second.flags] == [("log log-b", {"train": 2})]
+    assert [(flag.recalled, flag.splits, flag.stands) for flag in second.flags] == [("log log-b", {"train": 2}, True)]
+
+
+def test_a_flag_is_history_once_its_recall_was_taken_back_and_stands_as_of_before(made: History) -> None:
+    sha256 = made.runs[2].model["sha256"]
+    flag = ChampionFlagged(name="toy", version="3", model_sha256=sha256, recalled="log log-b", splits={"train": 2})
+    recall = DataRecalled(what="log", id="log-b", reason="consent")
+    flagged = made.ledger.append_all([recall, flag], "ada")[-1]
+    made.ledger.append(DataReinstated(what="log", id="log-b", reason="consent again"), "ada")
+
+    def stands(at: str | None = None) -> list[bool]:
+        now = asked(made, at).now
+        return [] if now is None else [found.stands for found in now.flags]
+
+    assert (stands(flagged.time), stands()) == ([True], [False])
+    made.ledger.append_all([recall, flag], "ada")
+    assert stands() == [False, True]
 
 
 def test_a_name_that_nobody_registered_is_refused_with_those_there_are(books: Books) -> None:

@@ -5,8 +5,6 @@ import pytest
 from flows.audit.books import Books, open_books
 from flows.audit.impact import impact
 from flows.audit.validations import validations
-from tests.flows import history
-from tests.flows.audit.conftest import judging
 from tests.flows.audit.going_on import add_failed
 from tests.flows.history import BETTER, History, add_run
 from worldmodel.errors import RecordError
@@ -50,10 +48,8 @@ def test_a_run_that_failed_without_a_verdict_is_told(made: History, monkeypatch:
     assert [(run.run_id, run.status) for run in answer.without] == [(failed, "failed")]
 
 
-def test_unfit_data_that_passed_the_gate_are_a_breach(made: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as during:
-        during.setattr(history, "_make_stage", judging(fit=False))
-        run = add_run(made, "one", ("log-a", "log-c", "log-d"), BETTER, turn=4)
+def test_unfit_data_that_passed_the_gate_are_a_breach(made: History) -> None:
+    run = add_run(made, "one", ("log-a", "log-c", "log-d"), BETTER, turn=4, fit=False)
     with open_books(made.state) as books:
         answer = validations(books, run.run_id)
     (found,) = answer.validations

@@ -1,6 +1,8 @@
 """The auditor's commands: words within 80 columns, or one JSON document."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from flows.commands import audit
-from flows.ledger.bodies import AliasObserved, ChampionFlagged, DataRecalled, Deleted, RetentionDeleted
-from tests.flows import history
-from tests.flows.audit.conftest import judging
+from flows.audit.validations import ExpectationFacts, Validation
+from flows.commands import audit, audit_findings
+from flows.ledger.bodies import AliasObserved, ChampionFlagged, DataRecalled, DataReinstated, Deleted, RetentionDeleted
 from tests.flows.audit.going_on import add_pupil
 from tests.flows.history import History, environment, make_history
 from worldmodel.errors import RecordError, WorkspaceError
@@ -25,7 +27,6 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     """A history with a bit of everything: a pupil of an earlier teacher, recalls, flags, tombstones. No test changes
     it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "_make_stage", judging(fit=True))
         made = make_history(tmp_path_factory.mktemp("eventful"))
         add_pupil(made, patch)
     sha256 = made.runs[2].model["sha256"]
@@ -33,6 +34,9 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         [
             DataRecalled(what="log", id="log-b", reason=LONG),
             ChampionFlagged(name="toy", version="3", model_sha256=sha256, recalled="log log-b", splits={"train": 2}),
+            DataRecalled(what="log", id="log-c", reason=LONG),
+            ChampionFlagged(name="toy", version="3", model_sha256=sha256, recalled="log log-c", splits={"val": 1}),
+            DataReinstated(what="log", id="log-c", reason=LONG),
             AliasObserved(name="toy", recorded_version="3", found_version=None, found_sha256=None),
             RetentionDeleted(rule=LONG, items=(Deleted(kind="object", path="cache/" + "x" * 90, bytes=2**20),)),
         ],
@@ -56,7 +60,7 @@ QUESTIONS: dict[str, tuple[Command, tuple[Any, ...], dict[str, Any], str]] = {
     "trace": (audit.trace, ("toy/4",), {"logs": True}, "pretrained"),
     "impact": (audit.impact, ("log-b",), {}, "4 models saw it, 1 of them champion"),
     "disjoint": (audit.disjoint, ("toy/3",), {}, "toy version 3: disjoint"),
-    "validations": (audit.validations, ("drives",), {}, "1 of 1 expectations met"),
+    "validations": (audit.validations, ("drives",), {}, "manifest met 0 ids are unique: clip_id"),
     "diff": (audit.diff, ("toy/1", "toy/4"), {}, "log moved log-b: train -> test"),
     "rejected": (audit.rejected, (None,), {}, "image/psnr on synthetic is 12.00 dB"),
     "tombstones": (audit.tombstones, (), {}, "1 object"),
@@ -86,7 +90,62 @@ def test_what_is_amiss_with_a_champion_is_said(here: History, capsys: pytest.Cap
     audit.champion("toy", history=False, at=None, as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert "log log-b is recalled, and it saw 2 clips in train" in shown
+    assert "it saw 1 clip in val of log log-c, whose recall was taken back since" in shown
+    assert "log log-c is recalled" not in shown
     assert "the registry's alias stood at no version, and the ledger says version 3" in shown
+
+
+def test_an_impact_and_a_trace_have_names_that_can_be_read(here: History, capsys: pytest.CaptureFixture[str]) -> None:
+    audit.impact("log-b", at=None, as_json=False)
+    shown = capsys.readouterr().out.splitlines()
+    assert "toy/3, champion now" in shown and "toy/4" in shown
+    audit.trace("toy/3", logs=False, at=None, as_json=False)
+    shown = capsys.readouterr().out.splitlines()
+    (prepared,) = [line.split() for line in shown if line.startswith("prepare ")]
+    maker = here.runs[2].run_id
+    assert re.fullmatch(r"\d{8}-\d{6}", prepared[2]) and maker.startswith(prepared[2])
+
+
+def test_checks_of_one_kind_are_one_row_with_their_columns() -> None:
+    found = [
+        ExpectationFacts(
+            suite="manifest",
+            check="complete",
+            column=column,
+            asked={},
+            success=column != "source",
+            not_applicable=False,
+            checked=8,
+            unexpected=int(column == "source"),
+            exception=None,
+        )
+        for column in ("clip_id", "source", "log_id")
+    ]
+
+    def shown(*expectations: ExpectationFacts) -> str:
+        one = Validation.model_construct(expectations=expectations)
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(*audit_findings._expectations(one))
+        return " ".join(console.export_text().split())
+
+    assert "manifest met 0 complete: clip_id, log_id" in shown(found[0], found[2])
+    assert shown(*found).endswith("manifest not met 1 complete: source")
+
+
+def test_a_model_does_not_differ_from_itself(here: History, capsys: pytest.CaptureFixture[str]) -> None:
+    audit.diff("toy", "toy/3", at=None, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown == f"A and B are the same model, toy version 3 of run {here.runs[2].run_id}: nothing differs"
+    audit.diff("toy/1", "toy/3", at=None, as_json=True)
+    assert json.loads(capsys.readouterr().out)["same"] is False
+
+
+@pytest.mark.parametrize("question", ["trace", "diff"])
+def test_before_there_was_a_model_that_is_all_there_is_to_say(here: History, question: str) -> None:
+    command, arguments, options, _ = QUESTIONS[question]
+    with pytest.raises(RecordError, match=r"toy/\d: no model was registered by 2001-01-01 23:59:59Z") as caught:
+        command(*arguments, **options, at="2001-01-01", as_json=False)
+    assert caught.value.got == "" and "--at TIME" in caught.value.fix
 
 
 def test_what_was_recalled_is_said_with_its_reason(here: History, capsys: pytest.CaptureFixture[str]) -> None:

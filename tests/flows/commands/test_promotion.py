@@ -70,11 +70,18 @@ def test_approve_then_promote_then_roll_back(stage: Stage, capsys: pytest.Captur
     assert "next: worldmodel promote toy/2" in capsys.readouterr().out
     assert commands.promote(f"{NAME}/2", as_json=False) == 0
     assert "toy version 2 is champion, in place of version 1: the gate of run run-2 let" in capsys.readouterr().out
+    assert commands.promote(f"{NAME}/2", as_json=False) == 0
+    assert capsys.readouterr().out == "toy version 2 is champion already: there is nothing to promote\n"
+    commands.approve(f"{NAME}/2", "still fine", reject=False, key=key, as_json=False)
+    said = capsys.readouterr().out
+    assert "it is champion already: nothing is left to do" in said and "worldmodel promote" not in said
+    commands.approve(f"{NAME}/2", "on second thoughts", reject=True, key=key, as_json=False)
+    assert "it is champion still: worldmodel rollback toy --reason TEXT" in capsys.readouterr().out
     assert commands.roll_back(Rollback(NAME, "it blurs"), as_json=False) == 0
     assert "toy version 1 is champion, in place of version 2: it blurs" in capsys.readouterr().out
     stage.assert_agrees()
     head = stage.ledger.head()
-    assert head is not None and len(read_anchors(Path.cwd())) == 4  # one a command
+    assert head is not None and len(read_anchors(Path.cwd())) == 6  # one a command that recorded something
 
 
 def test_the_same_as_json(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +92,11 @@ def test_the_same_as_json(stage: Stage, capsys: pytest.CaptureFixture[str]) -> N
     commands.promote(f"{NAME}/2", as_json=True)
     found = answer(capsys)
     assert (found["version"], found["from_version"], found["cause"]) == ("2", "1", "approved")
+    assert found["already_champion"] is False
     assert [entry["kind"] for entry in found["recorded"]] == ["promotion.intended", "promotion.completed"]
+    commands.promote(f"{NAME}/2", as_json=True)
+    found = answer(capsys)
+    assert (found["version"], found["already_champion"], found["recorded"]) == ("2", True, [])
     commands.roll_back(Rollback(NAME, "it blurs", to="3"), as_json=True)
     assert answer(capsys)["version"] == "3"
     stage.put_by_hand(1)
@@ -117,6 +128,7 @@ def test_models_are_found_by_name_version_or_digest(stage: Stage) -> None:
     with pytest.raises(RegistryError, match="toy version 2 cannot be promoted now") as caught:
         commands.promote(f"{NAME}/2", as_json=False)
     assert caught.value.got == "0 of 1 approvals"
+    assert caught.value.expected.endswith("1 approval of people who did not train it")
 
 
 def test_data_that_are_recalled_and_a_model_without_lineage_do_not_go_together(stage: Stage) -> None:

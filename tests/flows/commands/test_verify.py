@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.audit.finding import Finding
 from flows.audit.verify.evidence import Checked, Note, Verdict
-from flows.commands.verify import EXIT_FINDINGS, EXIT_HOLDS, print_verdict, root_ids, verify_all
+from flows.commands.verify import EXIT_FINDINGS, EXIT_HOLDS, print_verdict, root_keys, verify_all
 from flows.signing.keys import make_key
 from tests.flows.history import History, environment, make_history
 from worldmodel.errors import RecordError, SigningError
@@ -69,10 +69,10 @@ def test_a_finding_is_printed_with_code_place_and_sentence() -> None:
 def test_without_a_key_of_ones_own_one_has_to_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLDMODEL_SIGNING_KEY", str(tmp_path / "none.pem"))
     with pytest.raises(SigningError, match="which key is the root of trust") as caught:
-        root_ids([])
+        root_keys([])
     assert caught.value.fix == "worldmodel audit verify --key FILE.pub"
     key = make_key(tmp_path / "one.pem")
-    assert root_ids([tmp_path / "one.pem.pub"]) == (key.keyid,)
+    assert root_keys([tmp_path / "one.pem.pub"]) == (key.public,)
 
 
 def test_where_nothing_was_recorded_there_is_nothing_to_verify(
@@ -94,5 +94,6 @@ def test_a_ledger_that_was_deleted_is_a_finding_and_is_not_made_anew(
 ) -> None:
     monkeypatch.setenv("WORLDMODEL_LEDGER_URL", f"sqlite:///{tmp_path / 'gone.db'}")
     assert verify_all(None, [], quick=True, as_json=True) == EXIT_FINDINGS
-    assert "key/no-root" in [one["what"] for one in json.loads(capsys.readouterr().out)["findings"]]
+    (only,) = json.loads(capsys.readouterr().out)["findings"]
+    assert only["what"] == "ledger/lost" and "heads up to 11; worldmodel audit restore FILE" in only["sentence"]
     assert not (tmp_path / "gone.db").exists()

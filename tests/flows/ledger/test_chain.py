@@ -228,7 +228,23 @@ def test_a_great_many_findings_are_told_in_part_and_counted() -> None:
     assert len(found) == 101 and found[-1].sentence == "200 more findings like these"
 
 
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize("body", [{"id": float("nan")}, {"id": float("inf")}, {"id": HALF}, {HALF: 1}])
+def test_a_body_that_has_no_canonical_text_is_a_changed_entry(body: dict[str, object]) -> None:
+    assert codes(changed(chain(8), 5, body=body)) == [("changed", at(5))]
+
+
+@pytest.mark.parametrize("hash_", ["", "0" * 64])
+def test_half_a_character_anywhere_is_a_changed_entry(hash_: str) -> None:
+    for name in ("time", "actor", "kind", "body_sha256", "previous"):
+        assert codes(changed(chain(8), 5, **{name: HALF, "hash": hash_})) == [("changed", at(5))]
+
+
 SQL = {
+    "changed/nan": "UPDATE ledger_entries SET body = '{\"id\": NaN}' WHERE sequence = 3",
+    "changed/surrogate": 'UPDATE ledger_entries SET body = \'{"id": "\\ud800"}\' WHERE sequence = 3',
     "changed": "UPDATE ledger_entries SET body = replace(body, 'log-3', 'log-9') WHERE sequence = 3",
     "changed/unreadable": "UPDATE ledger_entries SET body = '{' WHERE sequence = 3",
     "changed/bytes": "UPDATE ledger_entries SET actor = CAST(x'ff00' AS BLOB) WHERE sequence = 3",

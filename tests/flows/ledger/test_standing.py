@@ -15,7 +15,16 @@ from flows.ledger.bodies import (
     PromotionIntended,
 )
 from flows.ledger.entry import Entry, next_entry
-from flows.ledger.standing import approvals, champions, flags, history, open_intents, recalled, registered
+from flows.ledger.standing import (
+    approvals,
+    champions,
+    flags,
+    history,
+    open_intents,
+    recalled,
+    registered,
+    standing_flags,
+)
 from worldmodel.errors import LedgerError
 
 
@@ -101,6 +110,20 @@ def test_flags_and_approvals_are_found_by_model() -> None:
     found = entries(flag, theirs, flag, ours)
     assert flags(found) == {"1" * 64: [flag, flag]}
     assert [(entry.sequence, body.verdict) for entry, body in approvals(found, "1" * 64)] == [(4, "approve")]
+
+
+def test_a_flag_stands_as_long_as_its_recall() -> None:
+    log, back = DataRecalled(what="log", id="a", reason="consent"), DataReinstated(what="log", id="a", reason="a slip")
+    clip = DataRecalled(what="clip", id="a", reason="blur")
+    ours, again, theirs = (
+        ChampionFlagged(name="toy", version=v, model_sha256=v * 64, recalled="log a", splits={split: 3})
+        for v, split in (("1", "train"), ("1", "test"), ("2", "train"))
+    )
+    found = entries(log, ours, theirs, back, clip, log, again)
+    moments = [standing_flags(found[:n]) for n in range(len(found) + 1)]
+    assert moments[2:4] == [{"1" * 64: [ours]}, {"1" * 64: [ours], "2" * 64: [theirs]}]
+    assert moments[0] == moments[4] == moments[5] == {}  # the clip of that name is something else
+    assert moments[7] == {"1" * 64: [again], "2" * 64: [theirs]}  # one a recall, the newest
 
 
 def test_bodies_that_a_pack_left_out_are_passed_over() -> None:

@@ -306,13 +306,14 @@ def test_a_damaged_file_says_that_it_can_be_made_anew(story: Story, tmp_path: Pa
     with pytest.raises(LedgerError, match=r"damaged(.|\n)*worldmodel audit index --rebuild"), Index.open(url) as index:
         index.digest()
     again = rebuild_index(url, story.records)
-    assert (again.equal, again.digest, again.counts.runs) == (None, whole, 5)
+    assert (again.equal, again.first, again.digest, again.counts.runs) == (None, False, whole, 5)
 
 
 def test_a_rebuild_says_whether_the_index_was_what_the_records_say(story: Story, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/lineage.db"
-    assert rebuild_index(url, story.records).equal is False  # it was empty
-    assert rebuild_index(url, story.records).equal is True
+    first, second = rebuild_index(url, story.records), rebuild_index(url, story.records)
+    assert (first.first, first.equal) == (True, None)
+    assert (second.first, second.equal) == (False, True)
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE lineage_nodes SET key = 'm-q' WHERE key = 'm-x'"))
@@ -407,6 +408,16 @@ def test_the_command_catches_up_and_then_rebuilds_the_same(
     shown = capsys.readouterr().out
     assert "up to date" in shown and "equal to what it was" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_an_index_that_was_not_there_is_made_for_the_first_time(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(history.root)
+    monkeypatch.setenv("WORLDMODEL_STATE", str(history.state))
+    monkeypatch.setenv(INDEX_VARIABLE, f"sqlite:///{tmp_path}/fresh.db")
+    assert audit_index(rebuild=True, as_json=False) == 0
+    assert capsys.readouterr().out.startswith("made for the first time\n")
 
 
 def test_the_url_is_given_or_a_file_of_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,9 +81,10 @@ def test_who_trained_a_model_may_not_approve_it(stage: Stage) -> None:
     carol, bob = stage.enlist("carol", "approver"), stage.enlist("bob", "approver")
     with pytest.raises(SigningError, match="carol may not approve this model") as caught:
         say(stage, carol, "somebody")
-    assert caught.value.got == "carol ran what made it (run-1)"
-    with pytest.raises(SigningError, match="bob may not approve this model"):
+    assert caught.value.got == "carol ran what made it (run-1)" and "another account" in caught.value.fix
+    with pytest.raises(SigningError, match="bob may not approve this model") as caught:
         say(stage, bob, "carol")  # with another's key
+    assert "from another account than carol" in caught.value.fix and caught.value.fix.endswith("WORLDMODEL_ACTOR=bob")
     stage.enlist("trainer", "approver")
     with pytest.raises(SigningError, match="trainer may not approve this model"):
         say(stage, stage.keys["trainer"], "x")  # owns the key that signed the run, and registered the model
@@ -100,7 +101,7 @@ def test_the_key_that_signed_the_run_may_not_approve_whoever_holds_it(stage: Sta
     trust(stage.ledger, stage.key, stage.key.public, "alice", ("admin", "runner", "approver"), TRAINER)
     with pytest.raises(SigningError, match="alice may not approve") as caught:
         say(stage, stage.key, "alice")
-    assert caught.value.got == "the key has signed the run that made it (run-1)"
+    assert caught.value.got == "the key has signed the run that made it (run-1)" and "--key FILE" in caught.value.fix
     assert count(stage).granted == ()
 
 
@@ -108,7 +109,7 @@ def test_nobody_may_approve_what_nobody_is_known_to_have_trained(stage: Stage) -
     alice = stage.enlist("alice", "approver")
     with pytest.raises(SigningError, match="alice may not approve") as caught:
         say(stage, alice, "alice")
-    assert "nobody knows who trained it" in caught.value.got
+    assert "nobody knows who trained it" in caught.value.got and caught.value.fix.startswith("wait until the run")
     forge(stage, alice, "alice")
     assert count(stage).granted == ()
 

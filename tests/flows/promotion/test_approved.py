@@ -77,9 +77,22 @@ def test_without_a_champion_and_without_approvals_the_gates_word_is_enough(stage
     stage.record_run(2, "promote", None)
     intent = let(stage)
     assert (intent.version, intent.approvals) == ("2", ())
+
+
+def test_what_serves_already_is_left_as_it_is(stage: Stage) -> None:
+    stage.record_run(2, "promote", None)
+    let(stage)
+    head = stage.ledger.head()
+    assert promote_approved(stage.ledger, stage.client, stage.records, registered(2), "dave") == []
+    assert stage.ledger.head() == head
+
+
+def test_an_alias_that_was_put_there_by_hand_makes_no_champion(stage: Stage) -> None:
+    stage.record_run(2, "promote", None)
+    stage.put_by_hand(2)
     with pytest.raises(RegistryError, match="cannot be promoted now") as caught:
         let(stage)
-    assert "compared it with no champion" in caught.value.got
+    assert "compared it with no champion" in caught.value.got and caught.value.expected.endswith(", no approvals")
 
 
 def test_recalled_data_stop_it(waiting: Stage) -> None:

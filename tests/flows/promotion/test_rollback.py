@@ -35,12 +35,24 @@ def test_a_rollback_is_a_recorded_promotion_of_the_champion_before(served: Stage
 
 def test_another_rollback_goes_further_back_and_not_to_what_was_rolled_back(served: Stage) -> None:
     assert [back(served), back(served)] == ["2", "1"]
-    with pytest.raises(RegistryError, match="toy had no champion before this one"):
+    with pytest.raises(RegistryError, match="toy had no champion before version 1: there is none to go") as caught:
         back(served)
+    assert caught.value.fix.startswith("name one that served later: --to 2 or 3; or ")
     promote(served.ledger, served.client, promotion(5, 1), "alice")
     assert earlier(served.ledger.entries(), NAME) == "1"
     assert back(served, to="3") == "3"  # in place of 5, whatever became of it before
     assert earlier(served.ledger.entries(), NAME) == "1"
+
+
+def test_the_first_champion_has_none_before_it_and_no_champion_even_less(stage: Stage) -> None:
+    with pytest.raises(RegistryError, match="toy has no champion, so there is nothing to take back"):
+        back(stage)
+    promote(stage.ledger, stage.client, promotion(1, None), "alice")
+    with pytest.raises(
+        RegistryError, match="toy had no champion before version 1: there is none to go back to"
+    ) as caught:
+        back(stage)
+    assert "worldmodel run" in caught.value.fix and "--to" not in caught.value.fix  # only former champions are taken
 
 
 def test_any_version_that_has_served_may_be_named_and_no_other(served: Stage) -> None:
@@ -74,5 +86,6 @@ def test_an_alias_that_was_moved_by_hand_leaves_no_version_before_it(served: Sta
     with pytest.raises(RegistryError, match="no telling which was before it") as caught:
         back(served)
     assert (caught.value.expected, caught.value.got) == ("version 3", "version 5")
+    assert caught.value.fix == "name the version to go to: --to 1 or 2 or 3"
     assert back(served, to="3") == "3"
     served.assert_agrees()

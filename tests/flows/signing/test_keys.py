@@ -53,6 +53,31 @@ def test_neither_half_of_a_key_is_ever_replaced(tmp_path: Path, there: str) -> N
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir() if file.is_file()] == [(there, "precious")]
 
 
+def test_a_public_half_that_a_kill_left_out_is_made_on_the_next_use(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    key, public = make_key(path), tmp_path / "key.pem.pub"
+    text = public.read_text()
+    public.unlink()
+    assert load_key(path).keyid == key.keyid and public.read_text() == text
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660])
+def test_a_key_that_others_can_get_at_is_refused_unless_it_is_encrypted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    path = tmp_path / "key.pem"
+    key = make_key(path)
+    path.chmod(mode)
+    with pytest.raises(SigningError, match=rf"key\.pem(.|\n)*mode {mode:o}(.|\n)*chmod 600"):
+        load_key(path)
+    path.chmod(0o640)
+    assert load_key(path).keyid == key.keyid
+    monkeypatch.setenv("WORLDMODEL_KEY_PASSPHRASE", "correct horse")
+    other = make_key(tmp_path / "other.pem")
+    (tmp_path / "other.pem").chmod(mode)
+    assert load_key(tmp_path / "other.pem").keyid == other.keyid
+
+
 def test_the_first_use_makes_this_users_key_and_later_ones_find_it(tmp_path: Path) -> None:
     assert signing_key_path() == tmp_path / "config" / "worldmodel" / "keys" / "signing.pem"
     with ThreadPoolExecutor(4) as pool:

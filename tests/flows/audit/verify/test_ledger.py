@@ -1,5 +1,7 @@
 """A ledger that was changed, in any of the ways that SQL allows, is found; so is another one put in its place."""
 
+import base64
+import dataclasses
 import json
 import sqlite3
 from pathlib import Path
@@ -12,7 +14,7 @@ from flows.audit.verify.walk import verify
 from flows.ledger.anchors import anchor, read_anchors
 from flows.ledger.bodies import BODIES, DataRecalled, KeyTrusted
 from flows.ledger.store import Ledger
-from flows.ledger.trust import ensure_trusted
+from flows.ledger.trust import ensure_trusted, trust
 from flows.signing.dsse import sign
 from flows.signing.keys import make_key
 from flows.signing.statements import TRUST, TrustFacts, fact_statement
@@ -68,9 +70,47 @@ def test_a_ledger_written_from_scratch_with_the_same_key_is_found(history: Histo
     assert codes(found) == {"ledger/other-ledger"}, "everything else was made to fit"
 
 
-def test_a_ledger_that_is_gone_is_found_by_what_it_left(history: History) -> None:
-    found = verify(evidence_of(history.root, history.state, None), (history.key.keyid,), quick=True).findings
-    assert codes(found) >= {"key/no-root", "signature/unknown-key", "run/unrecorded"}
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_ledger_that_is_lost_is_one_finding_that_says_how_far_it_went(
+    history: History, tmp_path: Path, empty: bool
+) -> None:
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'empty.db'}") if empty else None
+    evidence, root = evidence_of(history.root, history.state, ledger), history.key
+    verdict = verify(evidence, (root.keyid,), quick=True, keys=[root.public])
+    (only,) = verdict.findings
+    end = history.ledger.head()
+    assert only.what == "ledger/lost" and end is not None
+    assert only.sentence == (
+        f"the ledger is gone or empty, git has heads up to {end.sequence}; worldmodel audit restore FILE"
+    )
+
+
+def test_a_lost_ledger_is_not_told_from_heads_of_others(history: History, tmp_path: Path) -> None:
+    other = make_key(tmp_path / "other.pem")
+    evidence = evidence_of(history.root, history.state, None)
+    for keys in ([], [other.public]):
+        (only,) = verify(evidence, (other.keyid,), quick=True, keys=keys).findings
+        assert only.what == "ledger/lost" and "that the given key did not sign" in only.sentence
+
+
+def test_a_forged_head_of_a_lost_ledger_is_named(history: History, tmp_path: Path) -> None:
+    forged = read_anchors(history.root)[0]
+    forged.envelope["signatures"][0]["sig"] = base64.b64encode(bytes(64)).decode()
+    evidence = dataclasses.replace(evidence_of(history.root, history.state, None), anchors=[forged])
+    found = verify(evidence, (history.key.keyid,), quick=True, keys=[history.key.public]).findings
+    assert [one.what for one in found] == ["signature/forged", "ledger/lost"]
+
+
+def test_heads_that_an_admin_signs_count_and_those_of_an_approver_do_not(history: History, tmp_path: Path) -> None:
+    admin, approver = (make_key(tmp_path / f"{name}.pem") for name in ("admin", "approver"))
+    trust(history.ledger, history.key, admin.public, "ada", ["admin"], "root")
+    trust(history.ledger, admin, approver.public, "bob", ["approver"], "ada")
+    anchor(history.root, history.ledger, admin)
+    assert verdict_on(history, quick=True).findings == []
+    anchor(history.root, history.ledger, approver)
+    assert codes(verdict_on(history, quick=True).findings) == {"signature/not-trusted"}
+    rewrite(history, lambda rows: rows[:-1])
+    assert ledger_findings(history) == [("ledger/truncated", "ledger entry 12")], "and are held against the ledger"
 
 
 def test_another_root_key_than_the_one_that_is_trusted_is_found(history: History, tmp_path: Path) -> None:

@@ -7,16 +7,18 @@ import zlib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evaluation.base import fingerprint
 from flows.audit.finding import Finding
 from flows.git import git
 from flows.ledger.trust import revoke, trust
-from flows.lineage.recorder import STATEMENT_PATH
+from flows.lineage.recorder import STATEMENT_PATH, run_recorded
 from flows.lineage.records import stage_record
 from flows.manifest import write_manifest
 from flows.signing.dsse import envelope_bytes, sign
 from flows.signing.keys import make_key
+from flows.signing.statements import run_statement
 from flows.workspace import Snapshot, record
 from tests.flows.audit.verify.tampering import (
     codes,
@@ -30,6 +32,7 @@ from tests.flows.audit.verify.tampering import (
 from tests.flows.history import History
 
 RUNS = (0, 1, 2)
+OTHER_LIMITS = "decision/other-limits"
 
 
 def found(made: History) -> list[Finding]:
@@ -220,6 +223,50 @@ def test_the_signature_of_a_key_that_was_revoked_by_then_is_found(history: Histo
     restated(history, 1, {}, key=other)
     late = [one for one in verdict_on(history, quick=True).findings if one.what == "signature/not-trusted"]
     assert [one.where for one in late] == [f"run {history.runs[1].run_id}"]
+
+
+def test_a_run_that_another_runner_closes_again_is_found(history: History, tmp_path: Path) -> None:
+    other = make_key(tmp_path / "other.pem")
+    trust(history.ledger, history.key, other.public, "a colleague", ("runner",), "admin")
+    restated(history, 0, {}, key=other)
+    (only,) = [one for one in verdict_on(history, quick=True).findings if one.what.startswith("run/")]
+    assert (only.what, only.where) == ("run/other-key", f"run {history.runs[0].run_id}")
+    assert history.key.keyid[:16] in only.sentence and other.keyid[:16] in only.sentence
+
+
+def test_run_statements_with_each_others_names_are_found(history: History) -> None:
+    one, other = (history.records.run_path(history.runs[n].run_id) for n in (0, 1))
+    content = one.read_bytes(), other.read_bytes()
+    one.write_bytes(content[1])
+    other.write_bytes(content[0])
+    named = {(f.what, f.where) for f in verdict_on(history, quick=True).findings}
+    assert named == {("run/replaced", f"run {history.runs[n].run_id}") for n in (0, 1)}
+
+
+def test_a_stage_statement_of_another_run_is_found(history: History) -> None:
+    name = stage_record("prepare", "statement.json")
+    restated(history, 0, {name: record_path(history, 1, name).read_bytes()})
+    assert "stage/swapped" in codes(verdict_on(history, quick=True).findings)
+
+
+def test_a_record_that_a_run_names_twice_is_found(history: History) -> None:
+    """Two readers of such a statement could take two different files."""
+    statement = history.records.run(history.runs[0].run_id)
+    value = run_statement(statement.facts, statement.files)
+    value["subject"].append(value["subject"][0])
+    sha256 = history.records.add_run(statement.run_id, sign(value, history.key))
+    history.ledger.append(run_recorded(statement.facts, sha256, history.key.keyid), "trainer")
+    (only,) = [one for one in verdict_on(history, quick=True).findings if one.what.startswith("run/")]
+    assert only.what == "run/unreadable" and "two subjects have one name" in only.sentence
+
+
+def test_limits_of_the_gate_that_are_not_those_of_the_params_are_found(history: History) -> None:
+    params = yaml.safe_load(record_path(history, 1, "params.yaml").read_text())
+    limits = json.loads(record_path(history, 1, "gate-inputs.json").read_text())["limits"]
+    for gate, expected in ((limits, set()), (limits | {"allow_dirty": not limits["allow_dirty"]}, {OTHER_LIMITS})):
+        restated(history, 1, {"params.yaml": yaml.safe_dump(params | {"gate": gate}).encode()})
+        found = codes(verdict_on(history, quick=True).findings)
+        assert {code for code in found if code.startswith("decision/")} == expected
 
 
 def test_a_swapped_parent_is_found_though_a_trusted_key_signed_it(history: History) -> None:
