@@ -227,14 +227,14 @@ def anchor_head(*, as_json: bool) -> int:
 
     Raises:
         LedgerError: the ledger is empty.
-        SigningError: the ledger does not trust this user's key.
+        SigningError: the ledger trusts this user's key as no runner's or admin's.
     """
     checkout = find_checkout(Path.cwd())
     with _ledger() as ledger:
         key = load_key(signing_key_path())
         found = keys_of(ledger).get(key.keyid)
-        if found is None or found.revoked_at is not None:
-            what = f"the ledger does not trust key {key.keyid[:_SHORT]}: nobody would believe the head it signs"
+        if found is None or not (found.may("runner") or found.may("admin")):
+            what = f"the ledger trusts key {key.keyid[:_SHORT]} for no heads: nobody would believe what it signs"
             raise SigningError(what, fix=f"name a key that it trusts: {KEY_VARIABLE}=FILE (worldmodel audit keys)")
         head = anchor(checkout, ledger, key)
     if as_json:

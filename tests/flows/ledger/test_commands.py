@@ -179,10 +179,13 @@ def test_only_a_trusted_key_anchors(
     make_key(tmp_path / "bob.pem")
     commands.trust(tmp_path / "bob.pem.pub", "bob", ["runner"], as_json=False)
     make_key(tmp_path / "eve.pem")
-    monkeypatch.setenv("WORLDMODEL_SIGNING_KEY", str(tmp_path / "eve.pem"))
-    with pytest.raises(SigningError, match="nobody would believe"):
-        commands.anchor_head(as_json=False)
-    assert len(read_anchors(checkout)) == 1
+    make_key(tmp_path / "approver.pem")
+    commands.trust(tmp_path / "approver.pem.pub", "ada", ["approver"], as_json=False)
+    for name in ("eve", "approver"):
+        monkeypatch.setenv("WORLDMODEL_SIGNING_KEY", str(tmp_path / f"{name}.pem"))
+        with pytest.raises(SigningError, match="nobody would believe"):
+            commands.anchor_head(as_json=False)
+    assert len(read_anchors(checkout)) == 2
     monkeypatch.setenv("WORLDMODEL_SIGNING_KEY", str(tmp_path / "bob.pem"))
     assert commands.anchor_head(as_json=False) == 0
-    assert len(read_anchors(checkout)) == 2
+    assert len(read_anchors(checkout)) == 3
