@@ -287,6 +287,7 @@ class Driver:
                     "data were recalled while this run was at work, so its model is not promoted",
                     fix="run again: prepare leaves them out",
                 )
+            self.recorder.keep(self.runs.folder(self.record.run_id), self.record.flow_run, self.decision)
             entries = promote(self.ledger, client, promotion, self.record.actor)
         for entry in filter(is_warning, entries):
             self.reporter.say(told(entry))

@@ -119,10 +119,11 @@ class Recorder:
         if outcome == "ran":
             self.records.note_maker(digest(entry), kept[STATEMENT])
 
-    def close(self, folder: Path, flow_run: str, decision: Decision | None) -> Closed:
-        """Signs the run's statement, which names every record of it, and says in the ledger that it exists.
+    def keep(self, folder: Path, flow_run: str, decision: Decision | None) -> tuple[RunFacts, str]:
+        """Signs the run's statement as it stands, which names every record of it; returns its facts and its sha256.
 
-        Closing again, when a first time did not come to its end, enters nothing twice.
+        The ledger does not name it yet. A promotion rests on it, so it is kept before the alias moves: if the driver is
+        killed then, the next run enters it (`flows.settling`).
 
         Args:
             folder: the run's own, with the files that it wrote.
@@ -134,7 +135,14 @@ class Recorder:
             files |= {name: self._put(place / name) for name in names if (place / name).is_file()}
         facts = self._run_facts(flow_run, decision)
         envelope = sign(run_statement(facts, dict(sorted(files.items()))), self.key)
-        sha256 = self.records.add_run(self.run.run_id, envelope)
+        return facts, self.records.add_run(self.run.run_id, envelope)
+
+    def close(self, folder: Path, flow_run: str, decision: Decision | None) -> Closed:
+        """Keeps the run's statement, and says in the ledger that it exists. Takes what `keep` does.
+
+        Closing again, when a first time did not come to its end, enters nothing twice.
+        """
+        facts, sha256 = self.keep(folder, flow_run, decision)
         known = (entry.body or {} for entry in self.ledger.entries(kinds=("run.recorded",)))
         if all(body.get("statement_sha256") != sha256 for body in known):
             self.ledger.append(run_recorded(facts, sha256, self.key.keyid), facts.actor)

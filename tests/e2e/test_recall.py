@@ -43,7 +43,7 @@ def test_a_recall_names_the_champion_and_proposes_a_retraining(
     assert model["champion"] and model["splits"] == {"train": 1}
     (flag,) = clone.run("status")["flags"]
     assert log in flag["recalled"]
-    (proposal,) = clone.run("audit", "ledger", "--kind", "retraining.proposed")["entries"]
+    (proposal,) = clone.run("audit", "ledger", "--kind", "retraining.proposed")
     assert "worldmodel run --profile debug" in proposal["body"]["command"]
 
 
