@@ -1,6 +1,5 @@
 """How a run is closed: what ended it is what its user reads, and what could not be recorded is said beside it."""
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from flows.opening import _closing, _ledger_and_key
 from flows.reporter import Reporter
 from flows.runs import RunRecord, Runs
 from flows.signing.keys import make_key
-from tests.flows.conftest import Toy
 from tests.flows.history import make_history
 from worldmodel.errors import LedgerError, SigningError, StageError
 
@@ -98,30 +96,6 @@ def test_a_key_that_was_revoked_during_the_run_neither_promotes_nor_records(
         act(cast(Driver, cast(Any, stub)))
     assert ledger.head() == head
     ledger.close()
-
-
-def test_a_ledger_that_goes_away_at_the_end_loses_nothing_and_the_next_run_enters_it(toy: Toy) -> None:
-    """Entries of runs are refused, which is after the run's statement was signed."""
-    ledger = toy.state / "ledger.db"
-    Ledger.open(f"sqlite:///{ledger}").close()
-    with sqlite3.connect(ledger) as connection:
-        connection.execute(
-            "CREATE TRIGGER away BEFORE INSERT ON ledger_entries WHEN NEW.kind = 'run.recorded' "
-            "BEGIN SELECT RAISE(ABORT, 'gone fishing'); END"
-        )
-    connection.close()
-    error = toy.run("run", "--until", "one", expect=1)["error"]
-    assert "gone fishing" in " ".join(error.values())
-    lost = toy.run("show", "latest")
-    assert (lost["status"], lost["exit_code"]) == ("stopped_early", 1) and "could not be recorded" in lost["error"]
-    with sqlite3.connect(ledger) as connection:
-        connection.execute("DROP TRIGGER away")
-    connection.close()
-    toy.run("run", "--until", "one")
-    with sqlite3.connect(ledger) as connection:
-        rows = connection.execute("SELECT body FROM ledger_entries WHERE kind = 'run.recorded'").fetchall()
-    connection.close()
-    assert len(rows) == 2 and sum(lost["run_id"] in body for (body,) in rows) == 1
 
 
 def test_a_ledger_that_begins_anew_where_git_has_heads_of_another_is_told_of(

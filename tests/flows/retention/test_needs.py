@@ -24,7 +24,6 @@ from flows.retention.rule import Place, Rule
 from tests.flows.retention.states import AN_HOUR, put, put_object
 
 A, B = "a" * 32, "b" * 32
-NOW = time.time()
 
 
 def test_every_md5_in_a_text_is_a_name_and_no_part_of_a_longer_digest_is() -> None:
@@ -86,7 +85,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _made(state: Path, book: Book, runs: list[Told]) -> list[set[str]]:
+def _made(state: Path, book: Book, runs: list[Told], now: float) -> list[set[str]]:
     """Puts runs into a state directory; returns what the lock of each needs."""
     needed = []
     for number, told in enumerate(runs):
@@ -106,7 +105,7 @@ def _made(state: Path, book: Book, runs: list[Told]) -> list[set[str]]:
             put(folders[place] / "dvc.lock", lock)
         put(state / "workspaces" / key / ".git", "")
         facts = {"profile": "p", "snapshot": "", "dirty": False, "sources": [], "pid": 0, "started_at": 0.0}
-        ended = NOW - told.days * 86400 - number
+        ended = now - told.days * 86400 - number
         more = {"run_id": run_id, "key": key, "status": "refused", "ended_at": ended, "stages": {"x": {}}}
         put(folders["runs"] / "run.json", json.dumps(facts | more))
         _say(book, told.word, str(number), run_id)
@@ -139,10 +138,10 @@ def test_whatever_runs_there_are_all_that_a_kept_lock_names_stays_and_the_rest_g
     checkout: Path, runs: list[Told], newest: int, days: float, drop: bool
 ) -> None:
     with tempfile.TemporaryDirectory(dir=checkout) as folder:
-        state, book = Path(folder).resolve(), Book()
-        needed = _made(state, book, runs)
-        rule = Rule(newest, days, drop_refused=drop, now=NOW)
-        late = Rule(newest, days + AN_HOUR / 86400 if days else 0.0, drop_refused=drop, now=NOW + AN_HOUR)
+        state, book, now = Path(folder).resolve(), Book(), time.time()
+        needed = _made(state, book, runs, now)
+        rule = Rule(newest, days, drop_refused=drop, now=now)
+        late = Rule(newest, days + AN_HOUR / 86400 if days else 0.0, drop_refused=drop, now=now + AN_HOUR)
         plan = make_plan(Place(checkout, state, book, Records(state / "records")), late)  # type: ignore[arg-type]
         kept = _kept(runs, rule.newest, rule.days)
         stay = set[str]().union(*(needed[n] for n in kept))
